@@ -33,6 +33,9 @@ use crate::eventually;
 /// Time after a fault at which every redirector has to equal the store.
 const HEALED_AFTER: Duration = Duration::from_secs(10);
 
+/// Distance of one redirector, which is in another region.
+const FAR: Duration = Duration::from_millis(20);
+
 /// Length of a drill and of its parts.
 #[derive(Clone, Debug)]
 pub struct Drill {
@@ -70,6 +73,8 @@ pub struct Report {
     changed: usize,
     unanswered: usize,
     refused: usize,
+    /// Changes of links that the API did not have any more.
+    gone: usize,
     lost: LostChanges,
     differing: usize,
     /// Full loads of the maps after the start.
@@ -96,6 +101,7 @@ impl Report {
             ("acknowledged changes are lost", if self.is_synchronous { self.lost.targets } else { 0 }),
             ("links were never requested", self.lost.unknown),
             ("codes differ", self.differing),
+            ("clicks were dropped", clicks.dropped),
             ("planes ended", self.ended_planes),
         ];
         counts.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{count} {what}")).collect()
@@ -110,19 +116,22 @@ impl fmt::Display for Report {
         writeln!(f, "redirects: {} answered, {} failed", self.answered, self.failed.len())?;
         writeln!(
             f,
-            "clicks: {} lost, {} twice, {} unknown, {} on another link, {} of links that a failover lost; {} links miscounted",
+            "clicks: {} lost, {} twice, {} unknown, {} on another link, {} dropped; {} of links that a failover lost, \
+             {} counted as link_gone; {} links miscounted",
             clicks.verdict.lost,
             clicks.verdict.twice,
             clicks.verdict.unknown,
             clicks.misplaced,
+            clicks.dropped,
             clicks.of_lost_links,
+            clicks.link_gone,
             clicks.miscounted
         )?;
         writeln!(
             f,
-            "changes: {} links created, {} changed, {} requests refused, {} unanswered; lost after an answer: {} links, \
-             {} changes",
-            self.created, self.changed, self.refused, self.unanswered, self.lost.links, self.lost.targets
+            "changes: {} links created, {} changed, {} requests refused, {} unanswered, {} of lost links; lost after an \
+             answer: {} links, {} changes",
+            self.created, self.changed, self.refused, self.unanswered, self.gone, self.lost.links, self.lost.targets
         )?;
         writeln!(f, "codes that differ after a fault: {}; whole loads: {}", self.differing, self.whole_loads)?;
         write!(
@@ -153,6 +162,7 @@ async fn run_on(network: Arc<Network>, drill: &Drill) -> Report {
     let mut random = SmallRng::seed_from_u64(drill.seed);
     let options = Options { is_synchronous: drill.is_synchronous, ttl: drill.ttl };
     let mut hosts = Hosts::start(network, options).await;
+    hosts.network.place(REDIRECTORS[0], FAR);
     let writing = Writing::new(ADMINS.len());
     hosts.patroni.psql(faults::primary(&hosts).await, "postgres", "CREATE TABLE probe (at timestamptz)");
     let probes: Vec<_> = (0..DATABASES.len()).map(|n| writing.probe(hosts.patroni.address(n))).collect();
@@ -198,6 +208,7 @@ async fn run_on(network: Arc<Network>, drill: &Drill) -> Report {
         changed: count(&writing.counts.changed),
         unanswered: count(&writing.counts.unanswered),
         refused: count(&writing.counts.refused),
+        gone: count(&writing.counts.gone),
         lost,
         differing,
         whole_loads: hosts.sum("tern_replica_snapshots_total ").await - loads,
@@ -236,7 +247,11 @@ async fn suffer(
     let differing = {
         let _closed = writing.gate.write().await;
         sleep(Duration::from_secs(1)).await;
-        judge::count_differing_codes(hosts).await
+        // A comparison takes a round trip for each code.
+        hosts.network.place(REDIRECTORS[0], Duration::ZERO);
+        let differing = judge::count_differing_codes(hosts).await;
+        hosts.network.place(REDIRECTORS[0], FAR);
+        differing
     };
     let compared = Instant::now();
     (0..ADMINS.len()).for_each(|admin| timeline.excuse(admin, paused, compared));

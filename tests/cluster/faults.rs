@@ -12,9 +12,9 @@ use tokio::time::sleep;
 use super::hosts::{ADMINS, CLIENTS, DATABASES, ETCD, Hosts, NUMBER, REDIRECTORS, REDIS};
 use super::timeline::Timeline;
 
-/// Time for which both standbys are silent: longer than a statement of a request may take, and too short for Patroni to
+/// Time for which a primary commits without its standbys: longer than a request may take, and too short for Patroni to
 /// notice.
-const SILENCE: Duration = Duration::from_secs(3);
+const ALONE: Duration = Duration::from_secs(3);
 
 /// Kind of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +22,9 @@ pub enum Fault {
     PrimaryKilled,
     PrimaryFrozen,
     PrimaryCut(Direction),
-    /// The standbys are silent, and then the primary is killed: its last commits are nowhere else.
-    PrimaryKilledBehindStandbys,
+    /// The ways from the primary to the standbys are cut, and then the primary is lost: its last commits are nowhere
+    /// else.
+    PrimaryLostWithCommits,
     /// A standby, a member of etcd, a Redis with its sentinel, an admin or a redirector, chosen by the seed.
     OtherCut(Direction),
     EtcdKilled,
@@ -59,7 +60,7 @@ impl Fault {
             7 | 8 => Fault::OtherCut(direction),
             9 => Fault::EtcdKilled,
             10 => Fault::SwitchOver,
-            11 => Fault::PrimaryKilledBehindStandbys,
+            11 => Fault::PrimaryLostWithCommits,
             _ => Fault::RedisMasterKilled,
         }
     }
@@ -89,12 +90,12 @@ impl Fault {
                 match self {
                     Fault::PrimaryKilled => hosts.patroni.kill_member(primary),
                     Fault::PrimaryFrozen => hosts.patroni.freeze_member(primary),
-                    Fault::PrimaryKilledBehindStandbys => {
-                        let standbys = || (0..DATABASES.len()).filter(|n| *n != primary);
-                        standbys().for_each(|n| hosts.patroni.freeze_member(n));
-                        sleep(SILENCE).await;
+                    Fault::PrimaryLostWithCommits => {
+                        hosts.network.cut(DATABASES[primary], Cut::Both, DATABASES);
+                        sleep(ALONE).await;
+                        // The kernel of a lost host sends nothing more, so its way is cut as well.
+                        cut(hosts, DATABASES[primary], Direction::Both);
                         hosts.patroni.kill_member(primary);
-                        standbys().for_each(|n| hosts.patroni.thaw_member(n));
                     }
                     Fault::PrimaryCut(direction) => cut(hosts, DATABASES[primary], direction),
                     _ => {
@@ -113,7 +114,11 @@ impl Begun {
     /// Ends the fault.
     pub(super) fn end(&self, hosts: &mut Hosts, timeline: &Timeline) {
         match self.fault {
-            Fault::PrimaryKilled | Fault::PrimaryKilledBehindStandbys => hosts.patroni.start_member(self.subject),
+            Fault::PrimaryKilled => hosts.patroni.start_member(self.subject),
+            Fault::PrimaryLostWithCommits => {
+                hosts.network.heal();
+                hosts.patroni.start_member(self.subject);
+            }
             Fault::PrimaryFrozen => hosts.patroni.thaw_member(self.subject),
             Fault::PrimaryCut(_) => hosts.network.heal(),
             Fault::OtherCut(_) => {

@@ -62,8 +62,12 @@ pub(super) struct ClickVerdict {
     pub(super) verdict: Verdict,
     /// Number of events that belong to another link than the one that was followed.
     pub(super) misplaced: usize,
+    /// Number of clicks that redirectors dropped for another reason than a lost link.
+    pub(super) dropped: usize,
     /// Number of clicks on links that a failover lost.
     pub(super) of_lost_links: usize,
+    /// Number of clicks that redirectors dropped because their link is lost, again after each further failover.
+    pub(super) link_gone: usize,
     /// Number of links whose count of clicks is not the number of their events.
     pub(super) miscounted: i64,
 }
@@ -103,5 +107,21 @@ pub(super) async fn judge_clicks(hosts: &Hosts, clicks: Clicks) -> ClickVerdict 
                    AS events USING (url_id)
                WHERE counts.clicks IS DISTINCT FROM events.clicks";
     let miscounted = hosts.query(sql).await.unwrap()[0].get(0);
-    ClickVerdict { verdict: history.judge(&events), misplaced, of_lost_links: of_lost.len(), miscounted }
+    let link_gone = dropped(hosts, "{reason=\"link_gone\"}").await;
+    ClickVerdict {
+        verdict: history.judge(&events),
+        misplaced,
+        dropped: dropped(hosts, "").await - link_gone,
+        of_lost_links: of_lost.len(),
+        link_gone,
+        miscounted,
+    }
+}
+
+/// Returns the number of clicks that redirectors dropped, of the series with these labels or of all.
+async fn dropped(hosts: &Hosts, labels: &str) -> usize {
+    let clicks = hosts.sum(&format!("tern_clicks_dropped_total{labels}")).await;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+    let clicks = clicks as usize;
+    clicks
 }

@@ -185,7 +185,6 @@ impl Writer {
                 link.withdraw(&target);
                 self.own.swap_remove(index);
                 counts.gone.fetch_add(1, Ordering::Relaxed);
-                self.writing.timeline.print(&format!("{} is gone from the API", link.code));
             }
             // A change without a clear answer may happen later, so the link is not changed again.
             Some((status, answer)) => {

@@ -56,10 +56,10 @@ fn check(is_synchronous: bool, faults: &[(Fault, u64)]) {
 
 #[test]
 fn synchronous_cluster_whose_servers_fail_loses_nothing() {
-    check(true, &[(Fault::PrimaryFrozen, 11), (Fault::RedisMasterKilled, 2)]);
+    check(true, &[(Fault::PrimaryCut(Direction::Out), 11), (Fault::RedisMasterKilled, 2)]);
 }
 
 #[test]
 fn asynchronous_cluster_whose_servers_fail_loses_no_click() {
-    check(false, &[(Fault::PrimaryCut(Direction::Out), 11), (Fault::EtcdKilled, 2)]);
+    check(false, &[(Fault::PrimaryLostWithCommits, 9), (Fault::EtcdKilled, 2)]);
 }
