@@ -30,6 +30,8 @@ pub enum Fault {
     EtcdKilled,
     SwitchOver,
     RedisMasterKilled,
+    /// The master and its sentinel are silent, and keep their connections open.
+    RedisMasterFrozen,
 }
 
 /// Direction of dropped packets, seen from the host.
@@ -53,7 +55,7 @@ impl Fault {
     /// Chooses a fault.
     pub(super) fn random(random: &mut SmallRng) -> Fault {
         let direction = [Direction::In, Direction::Out, Direction::Both][random.random_range(0..3)];
-        match random.random_range(0..13) {
+        match random.random_range(0..14) {
             0 | 1 => Fault::PrimaryKilled,
             2 | 3 => Fault::PrimaryFrozen,
             4..=6 => Fault::PrimaryCut(direction),
@@ -61,6 +63,7 @@ impl Fault {
             9 => Fault::EtcdKilled,
             10 => Fault::SwitchOver,
             11 => Fault::PrimaryLostWithCommits,
+            12 => Fault::RedisMasterFrozen,
             _ => Fault::RedisMasterKilled,
         }
     }
@@ -80,9 +83,12 @@ impl Fault {
                 hosts.patroni.kill_etcd(member);
                 member
             }
-            Fault::RedisMasterKilled => {
+            Fault::RedisMasterKilled | Fault::RedisMasterFrozen => {
                 let master = hosts.sentinels.master().expect("the sentinels know a master");
-                hosts.sentinels.kill_server(master);
+                match self {
+                    Fault::RedisMasterKilled => hosts.sentinels.kill_server(master),
+                    _ => hosts.sentinels.freeze(master),
+                }
                 master
             }
             _ => {
@@ -130,6 +136,7 @@ impl Begun {
             Fault::EtcdKilled => hosts.patroni.start_etcd(self.subject),
             Fault::SwitchOver => {}
             Fault::RedisMasterKilled => hosts.sentinels.start_server(self.subject),
+            Fault::RedisMasterFrozen => hosts.sentinels.thaw(self.subject),
         }
     }
 }
@@ -139,7 +146,7 @@ impl fmt::Display for Begun {
         let name = match self.fault {
             Fault::OtherCut(_) => name(self.subject),
             Fault::EtcdKilled => format!("etcd {}", self.subject),
-            Fault::RedisMasterKilled => format!("Redis {}", self.subject),
+            Fault::RedisMasterKilled | Fault::RedisMasterFrozen => format!("Redis {}", self.subject),
             _ => format!("PostgreSQL {}", self.subject),
         };
         write!(f, "{:?}: {name}", self.fault)

@@ -27,7 +27,8 @@ impl Host {
         let (starter, tasks) = channel::<Task>();
         let (made, parts) = channel();
         std::thread::spawn(move || {
-            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            unshare(CloneFlags::CLONE_NEWNET)
+                .unwrap_or_else(|error| panic!("a network namespace takes root and CAP_SYS_ADMIN: {error}"));
             let namespace = File::open("/proc/thread-self/ns/net").unwrap();
             let device = device::create();
             let name = device::NAME;
