@@ -1,6 +1,8 @@
 //! A page whose API or whose database is away.
 
 use serde_json::json;
+use tern_common::store::PostgresConfig;
+use tern_common::store::postgres::migrate;
 use tern_testkit::postgres::{Options, Postgres};
 
 use crate::browser::Browser;
@@ -33,6 +35,7 @@ async fn page_waits_for_an_api_that_is_away_and_keeps_what_was_typed() {
 async fn page_names_a_stopped_database_keeps_what_was_typed_and_goes_on_by_itself() {
     let postgres = Postgres::start_new(&Options::default());
     let url = postgres.create_database();
+    migrate(&PostgresConfig::new(url.clone())).await.unwrap();
     let tern = Tern::start_with(&["--sample"], &[("DATABASE_URL", &url)]);
     let browser = Browser::open(&format!("http://{}/admin/", tern.api)).await;
     browser.wait_text("2,000 links").await;
