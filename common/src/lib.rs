@@ -23,6 +23,7 @@ pub mod event;
 pub mod id;
 pub mod json;
 pub mod lifecycle;
+pub mod link_digest;
 pub mod link_labels;
 pub mod link_options;
 pub mod link_state;

@@ -120,25 +120,7 @@ impl<'a> LinkRow<&'a str> {
     /// Decodes the row of an encoded link from bytes that may be damaged; returns `None` if they are no encoded link.
     pub fn decode(link: &'a [u8]) -> Option<LinkRow<&'a str>> {
         let text = std::str::from_utf8(link.get(text_range(link.first_chunk()?))?).ok()?;
-        let link = ServedLink::try_decode(link, text)?;
-        let extension = Extension::decode(link.extension)?;
-        let routing = extension.routing().unwrap_or_default();
-        Some(LinkRow {
-            short_code: link.code,
-            url_id: link.url_id.get(),
-            owner_id: link.owner_id.get(),
-            original_url: link.target,
-            is_active: link.active,
-            expires_at: extension.expires_at,
-            starts_at: extension.starts_at,
-            expired_url: extension.expired_url,
-            redirect_status: extension.redirect_status.map(RedirectStatus::code),
-            forward_query: extension.forward_query,
-            max_clicks: extension.max_clicks.map(ClickLimit::get),
-            is_exhausted: extension.is_exhausted,
-            rules: routing.rules_as_json()?,
-            split: routing.split_as_json()?,
-        })
+        ServedLink::try_decode(link, text)?.to_row()
     }
 }
 
@@ -179,6 +161,33 @@ impl<'a> ServedLink<'a> {
     /// Returns whether rules or a split may lead a request to another target than the plain one.
     pub fn varies(&self) -> bool {
         self.extension().is_some_and(|extension| extension.routing().is_some())
+    }
+
+    /// Returns whether the link has no other bytes than those that every link has.
+    pub fn is_plain(&self) -> bool {
+        self.extension.is_empty()
+    }
+
+    /// Returns the row of the link; `None` if its extension is damaged.
+    pub fn to_row(self) -> Option<LinkRow<&'a str>> {
+        let extension = Extension::decode(self.extension)?;
+        let routing = extension.routing().unwrap_or_default();
+        Some(LinkRow {
+            short_code: self.code,
+            url_id: self.url_id.get(),
+            owner_id: self.owner_id.get(),
+            original_url: self.target,
+            is_active: self.active,
+            expires_at: extension.expires_at,
+            starts_at: extension.starts_at,
+            expired_url: extension.expired_url,
+            redirect_status: extension.redirect_status.map(RedirectStatus::code),
+            forward_query: extension.forward_query,
+            max_clicks: extension.max_clicks.map(ClickLimit::get),
+            is_exhausted: extension.is_exhausted,
+            rules: routing.rules_as_json()?,
+            split: routing.split_as_json()?,
+        })
     }
 
     /// Decodes a link in place. `text` is its [`text_range`] as a string.

@@ -1051,6 +1051,10 @@ CREATE TABLE replica_meta (
     -- The key with which processes of one Tern seal what they write to Redis. It is never sent there.
     -- Processes read it every minute, and when a seal does not match, so it can be replaced at any time.
     seal_key bytea NOT NULL DEFAULT decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex'),
+    -- The key of the digests of links. The author of a forged snapshot file does not know it, and cannot match the sums.
+    digest_key text NOT NULL DEFAULT left(replace(gen_random_uuid()::text, '-', ''), 16),
+    -- The bucket at which the verification of sums continues.
+    verified_below bigint NOT NULL DEFAULT 0,
     CONSTRAINT replica_meta_pkey PRIMARY KEY (only_row),
     CONSTRAINT replica_meta_only_row_check CHECK (only_row),
     CONSTRAINT replica_meta_seal_key_check CHECK (length(seal_key) = 32)
@@ -1077,6 +1081,149 @@ BEGIN
     ), false);
 END $$;
 
+
+-- The sums of the links that redirectors serve, so that an audit compares sums and reads only links whose sums differ.
+-- A bucket has the links of 4,096 consecutive ids. Its sum is the exclusive or of their digests.
+--
+-- If writers updated a sum, they would wait for each other's commit. So each statement appends the changes of its sums, and
+-- the upkeep folds them into the table `link_sums`. The sum of a bucket is that of its row there and of the changes that
+-- are not folded yet. One statement reads both, so every sum is exact.
+
+CREATE TABLE link_sums (
+    bucket bigint NOT NULL,
+    digest bigint NOT NULL,
+    CONSTRAINT link_sums_pkey PRIMARY KEY (bucket)
+) WITH (fillfactor = 50);
+
+-- Folded changes remain for ten minutes, so that sums at a position from before them can be read. An index would cost
+-- each writer more than it saves the few readers.
+CREATE TABLE link_sum_changes (
+    xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    bucket bigint NOT NULL,
+    digest bigint NOT NULL,
+    folded_at timestamptz
+) WITH (fillfactor = 50);
+
+CREATE AGGREGATE xor_all(bigint) (
+    SFUNC = int8xor, STYPE = bigint, INITCOND = '0', COMBINEFUNC = int8xor, PARALLEL = SAFE
+);
+
+-- Returns the first 64 bits of the MD5 of a text.
+CREATE FUNCTION short_md5(text) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT ('x' || left(md5($1), 16))::bit(64)::bigint
+$$;
+
+-- Returns a time in seconds since 1970, as redirectors read it.
+CREATE FUNCTION unix_seconds(at timestamptz) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN isfinite(at) THEN floor(extract(epoch FROM at))::bigint::text ELSE at::text END
+$$;
+
+-- Returns the digest of the served fields of a link, except `is_exhausted`. Redirectors compute the same digest from their
+-- map (`common/src/link_digest.rs`). A migration that changes it fills `link_sums` again.
+CREATE FUNCTION link_digest(
+    key text, id bigint, user_id bigint, short_code text, original_url text, is_active boolean, expires_at timestamptz,
+    starts_at timestamptz, expired_url text, redirect_status smallint, forward_query boolean, max_clicks bigint, rules text,
+    split text
+) RETURNS bigint LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    -- concat skips NULL.
+    SELECT short_md5(concat(
+        key, id, ' ', user_id, ' ', is_active, ' ', short_code, ' ', original_url, E'\ne' || unix_seconds(expires_at),
+        E'\ns' || unix_seconds(starts_at), E'\nu' || expired_url, E'\nr' || redirect_status, E'\nq' || forward_query,
+        E'\nm' || max_clicks, E'\nR' || rules, E'\nS' || split
+    ))
+$$;
+
+-- Returns the digest that a used-up limit adds to that of its link.
+CREATE FUNCTION exhaustion_digest(key text, id bigint) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT short_md5(key || 'exhausted ' || id::text)
+$$;
+
+CREATE FUNCTION sum_links() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    key CONSTANT text := (SELECT digest_key FROM replica_meta);
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        INSERT INTO link_sum_changes (bucket, digest)
+        SELECT link.id >> 12, xor_all(link_digest(
+            key, id, user_id, short_code, original_url, is_active, expires_at, starts_at, expired_url, redirect_status,
+            forward_query, max_clicks, rules, split
+        )) AS digest
+        FROM (SELECT * FROM before UNION ALL SELECT * FROM after) AS link
+        GROUP BY 1
+        HAVING xor_all(link_digest(
+            key, id, user_id, short_code, original_url, is_active, expires_at, starts_at, expired_url, redirect_status,
+            forward_query, max_clicks, rules, split
+        )) <> 0;
+    ELSE
+        INSERT INTO link_sum_changes (bucket, digest)
+        SELECT id >> 12, xor_all(link_digest(
+            key, id, user_id, short_code, original_url, is_active, expires_at, starts_at, expired_url,
+            redirect_status, forward_query, max_clicks, rules, split
+        ))
+        FROM changed GROUP BY 1;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER urls_summed_insert AFTER INSERT ON urls
+REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION sum_links();
+CREATE TRIGGER urls_summed_update AFTER UPDATE ON urls
+REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION sum_links();
+CREATE TRIGGER urls_summed_delete AFTER DELETE ON urls
+REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION sum_links();
+
+CREATE FUNCTION sum_exhaustion() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    id CONSTANT bigint := CASE TG_OP WHEN 'DELETE' THEN OLD.url_id ELSE NEW.url_id END;
+BEGIN
+    INSERT INTO link_sum_changes (bucket, digest) SELECT id >> 12, exhaustion_digest(digest_key, id) FROM replica_meta;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER link_limits_summed_insert AFTER INSERT ON link_limits
+FOR EACH ROW WHEN (NEW.is_exhausted) EXECUTE FUNCTION sum_exhaustion();
+CREATE TRIGGER link_limits_summed_update AFTER UPDATE ON link_limits
+FOR EACH ROW WHEN (OLD.is_exhausted <> NEW.is_exhausted) EXECUTE FUNCTION sum_exhaustion();
+CREATE TRIGGER link_limits_summed_delete AFTER DELETE ON link_limits
+FOR EACH ROW WHEN (OLD.is_exhausted) EXECUTE FUNCTION sum_exhaustion();
+
+-- Compares the sums of the next buckets, with `links_each` links or a few more, with the links themselves.
+-- Corrects sums that differ, and returns their buckets. Triggers were disabled while such links changed.
+-- A redirector then finds the links at its next audit.
+CREATE FUNCTION verify_link_sums(links_each bigint) RETURNS SETOF bigint LANGUAGE plpgsql AS $$
+DECLARE
+    key CONSTANT text := (SELECT digest_key FROM replica_meta);
+    first CONSTANT bigint := (SELECT verified_below FROM replica_meta);
+    -- NULL after the last bucket.
+    past CONSTANT bigint := (
+        SELECT id >> 12 FROM urls WHERE id >= first << 12 ORDER BY id OFFSET greatest(links_each, 4096) LIMIT 1
+    );
+    last_id CONSTANT bigint := coalesce((past << 12) - 1, 9223372036854775807);
+BEGIN
+    -- One statement sees links and sums at one moment.
+    RETURN QUERY
+    WITH wrong AS (
+        SELECT sums.bucket, xor_all(sums.digest) AS digest
+        FROM (
+            SELECT id >> 12 AS bucket, link_digest(
+                key, id, user_id, short_code, original_url, is_active, expires_at, starts_at, expired_url,
+                redirect_status, forward_query, max_clicks, rules, split
+            ) AS digest
+            FROM urls WHERE id BETWEEN first << 12 AND last_id
+            UNION ALL
+            SELECT url_id >> 12, exhaustion_digest(key, url_id)
+            FROM link_limits WHERE is_exhausted AND url_id BETWEEN first << 12 AND last_id
+            UNION ALL
+            SELECT kept.bucket, kept.digest FROM link_sums AS kept WHERE kept.bucket BETWEEN first AND last_id >> 12
+            UNION ALL
+            SELECT change.bucket, change.digest FROM link_sum_changes AS change
+            WHERE change.folded_at IS NULL AND change.bucket BETWEEN first AND last_id >> 12
+        ) AS sums
+        GROUP BY sums.bucket HAVING xor_all(sums.digest) <> 0
+    )
+    INSERT INTO link_sum_changes AS change (bucket, digest) SELECT wrong.bucket, wrong.digest FROM wrong RETURNING change.bucket;
+    UPDATE replica_meta SET verified_below = coalesce(past, 0);
+END $$;
+
+
 -- TRUNCATE reports no rows. So the totals restart, replicas have to take a snapshot, and the events are deleted too.
 CREATE FUNCTION clear_truncated() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -1084,7 +1231,7 @@ BEGIN
     DELETE FROM row_count_deltas WHERE list = TG_TABLE_NAME;
     IF TG_TABLE_NAME = 'urls' THEN
         UPDATE replica_meta SET salt = gen_random_uuid();
-        TRUNCATE url_tags, link_clicks, link_limits;
+        TRUNCATE url_tags, link_clicks, link_limits, link_sums, link_sum_changes;
     END IF;
     IF TG_TABLE_NAME = 'events' THEN
         TRUNCATE click_counts, click_hours, click_totals, click_summaries, late_click_counts;

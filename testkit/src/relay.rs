@@ -46,6 +46,8 @@ struct State {
     stall: Option<Stall>,
     ended: bool,
     accepted: usize,
+    /// Bytes carried in both directions.
+    carried: usize,
     /// Sockets of both ends of each connection, to cut them.
     sockets: Vec<TcpStream>,
 }
@@ -60,7 +62,7 @@ impl Relay {
     /// A new connection takes a round trip before its first byte leaves, as the handshake of TCP does.
     pub fn delayed(port: u16, delay: Duration) -> Relay {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let state = State { server: port, stall: None, ended: false, accepted: 0, sockets: Vec::new() };
+        let state = State { server: port, stall: None, ended: false, accepted: 0, carried: 0, sockets: Vec::new() };
         let shared = Arc::new(RelayState { delay, state: Mutex::new(state), changed: Condvar::new() });
         let relay = Relay { port: listener.local_addr().unwrap().port(), shared: Arc::clone(&shared) };
         std::thread::spawn(move || {
@@ -115,6 +117,11 @@ impl Relay {
     /// Returns the number of connections forwarded so far.
     pub fn accepted(&self) -> usize {
         self.shared.lock().accepted
+    }
+
+    /// Returns the number of bytes carried so far, in both directions.
+    pub fn carried(&self) -> usize {
+        self.shared.lock().carried
     }
 }
 
@@ -182,6 +189,7 @@ fn write(shared: &RelayState, chunks: &Receiver<Chunk>, mut to: TcpStream, direc
         wait_until(at);
         // The end of a stream is withheld as well.
         shared.wait_to_send(direction);
+        shared.lock().carried += bytes.len();
         if bytes.is_empty() || to.write_all(&bytes).is_err() {
             break;
         }

@@ -130,13 +130,15 @@ pub enum ImportOutcome {
     IdTooFar(Id, i64),
 }
 
-/// All links at one moment. The rows arrive in batches, as fast as the receiver takes them.
+/// Rows that arrive in batches, as fast as the receiver takes them. They end without an error only after the last row.
+pub type LinkRows = tokio::sync::mpsc::Receiver<Result<Vec<LinkRow>>>;
+
+/// All links at one moment.
 #[derive(Debug)]
 pub struct Snapshot {
     /// The position from which [`LinkFeed::delta`] continues.
     pub cursor: Cursor,
-    /// Ends without an error only after the last row.
-    pub rows: tokio::sync::mpsc::Receiver<Result<Vec<LinkRow>>>,
+    pub rows: LinkRows,
 }
 
 /// A change to one link.

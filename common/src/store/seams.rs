@@ -11,11 +11,13 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 use super::{
-    Change, ClickTail, Commit, Cursor, Delta, ImportOutcome, Listing, Load, LoadError, LoadOutcome, NewClicks, Page,
-    Placed, PoolStatus, Result, RetentionOutcome, Reused, SkippedRows, Snapshot, Total, UrlCursor, UrlSelection,
+    Change, ClickTail, Commit, Cursor, Delta, ImportOutcome, LinkRows, Listing, Load, LoadError, LoadOutcome,
+    NewClicks, Page, Placed, PoolStatus, Result, RetentionOutcome, Reused, SkippedRows, Snapshot, Total, UrlCursor,
+    UrlSelection,
 };
 use crate::audit::{AuditEntry, AuditFilter};
 use crate::event::{Event, EventFilter, NewEvent};
+use crate::link_digest::{Bucket, DigestKey, LinkSums};
 use crate::missed_code::{MissedCode, NewMisses};
 use crate::product::Product;
 use crate::seal_key::SealKey;
@@ -37,6 +39,13 @@ pub trait LinkFeed: fmt::Debug + Send + Sync + 'static {
     async fn seal_key(&self) -> Result<SealKey>;
     async fn snapshot(&self) -> Result<Snapshot>;
     async fn delta(&self, since: &Cursor) -> Result<Delta>;
+    /// Returns the key of the digests of links; `None` if the store has no sums of them, so that an audit reads every link.
+    async fn digest_key(&self) -> Result<Option<DigestKey>>;
+    /// Returns the sums of links at a position that a delta without further changes or a snapshot has returned.
+    /// This may take long. The sums are wrong if the position is older than ten minutes.
+    async fn link_sums(&self, at: &Cursor) -> Result<LinkSums>;
+    /// Returns the present links of buckets. The rows arrive as those of a snapshot.
+    async fn links_in(&self, buckets: Vec<Bucket>) -> Result<LinkRows>;
     /// Returns when the database last answered a call, even with a refusal. `None` before the first answer.
     fn last_answer(&self) -> Option<Instant>;
     /// Returns the kind of database, as people name it.

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 use super::{
-    AdminStore, Change, ClickSink, ClickTail, Commit, Cursor, Delta, ImportOutcome, LinkFeed, Listing, Load, LoadError,
-    LoadOutcome, NewClicks, Page, Placed, PoolStatus, Result, RetentionOutcome, Reused, SkippedRows, Snapshot, Total,
-    UrlCursor, UrlSelection,
+    AdminStore, Change, ClickSink, ClickTail, Commit, Cursor, Delta, ImportOutcome, LinkFeed, LinkRows, Listing, Load,
+    LoadError, LoadOutcome, NewClicks, Page, Placed, PoolStatus, Result, RetentionOutcome, Reused, SkippedRows,
+    Snapshot, Total, UrlCursor, UrlSelection,
 };
 use crate::audit::{AuditEntry, AuditFilter};
 use crate::event::{Event, EventFilter, NewEvent};
+use crate::link_digest::{Bucket, DigestKey, LinkSums};
 use crate::missed_code::{MissedCode, NewMisses};
 use crate::product::Product;
 use crate::seal_key::SealKey;
@@ -83,6 +84,9 @@ watch! {
         seal_key() -> Result<SealKey>;
         snapshot() -> Result<Snapshot>;
         delta(since: &Cursor) -> Result<Delta>;
+        digest_key() -> Result<Option<DigestKey>>;
+        link_sums(at: &Cursor) -> Result<LinkSums>;
+        links_in(buckets: Vec<Bucket>) -> Result<LinkRows>;
     }
 
     fn last_answer(&self) -> Option<Instant> {

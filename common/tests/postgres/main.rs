@@ -26,6 +26,7 @@ mod faults;
 mod feed;
 mod hosts;
 mod interrupted_migration;
+mod link_sums;
 mod loading;
 mod opening;
 mod pages;

@@ -4,9 +4,10 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use tern_common::link_digest::Bucket;
 use tern_common::missed_code::NewMisses;
 use tern_common::store::postgres::migrate;
-use tern_common::store::{AdminStore, ClickSink, PostgresConfig, PostgresStore};
+use tern_common::store::{AdminStore, ClickSink, LinkFeed, PostgresConfig, PostgresStore};
 use tern_common::{Click, ClickBatch, ClickTake, JournalId, JournalPosition, JournalState, ShipOutcome, TakenClicks};
 use tern_testkit::postgres::Postgres;
 use tokio_postgres::Client;
@@ -32,6 +33,12 @@ async fn redirector_role_may_only_read_links_and_write_clicks() {
 
     let link = redirector.query_one("SELECT * FROM served_links", &[]).await.unwrap();
     assert_eq!(link.get::<_, &str>("short_code"), "CODE12");
+    // Audits read sums of links, and links of some ids.
+    let audit = PostgresStore::open(&config).await.unwrap();
+    assert!(audit.digest_key().await.unwrap().is_some());
+    let at = audit.snapshot().await.unwrap().cursor;
+    assert_eq!(audit.link_sums(&at).await.unwrap().len(), 1);
+    assert_eq!(audit.links_in(vec![Bucket::new(0)]).await.unwrap().recv().await.unwrap().unwrap().len(), 1);
     let click =
         "INSERT INTO events (url_id, user_id, event_type, timestamp, details) VALUES (1, 1, 'clicked', now(), '{}')";
     assert_eq!(redirector.execute(click, &[]).await.unwrap(), 1);
@@ -111,6 +118,9 @@ async fn redirector_role_may_only_read_links_and_write_clicks() {
         "INSERT INTO url_changes (short_code) VALUES ('CODE12')",
         "DELETE FROM url_changes",
         "UPDATE replica_meta SET salt = gen_random_uuid()",
+        "UPDATE link_sums SET digest = 0",
+        "DELETE FROM link_sum_changes",
+        "INSERT INTO link_sum_changes (bucket, digest) VALUES (0, 1)",
         "DELETE FROM click_journals",
         "UPDATE row_counts SET n = 0",
         "DROP TABLE click_journals",
@@ -133,7 +143,7 @@ async fn public_functions(owner: &Client) -> Vec<String> {
 }
 
 /// Dumps a database and restores it without privileges; returns the new database's URL.
-fn restore_without_privileges(server: &Postgres, url: &str) -> String {
+pub(crate) fn restore_without_privileges(server: &Postgres, url: &str) -> String {
     let restored = server.create_database();
     let dump = Command::new("pg_dump").args(["--format=custom", url]).output().unwrap();
     assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));

@@ -5,6 +5,7 @@
 //! A delta contains the changes of all transactions in the difference of two snapshots.
 //! Deltas skip no change, and do not wait for open transactions.
 
+use std::ops::RangeInclusive;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,9 +22,10 @@ use super::paging::{Entry, Reach, latest, part_of};
 use super::pool::Lease;
 use super::position::{Checkpoint, Epoch, Position, Snapshot as Seen};
 use super::{error, query, urls};
+use crate::link_digest::Bucket;
 use crate::served_link::{FIELDS, LinkRow};
 use crate::store::cursor;
-use crate::store::{AgedChange, Cursor, Delta, LinkChange, Result, Snapshot, StoreError};
+use crate::store::{AgedChange, Cursor, Delta, LinkChange, LinkRows, Result, Snapshot, StoreError};
 
 /// The number of rows in one batch of a snapshot.
 const SNAPSHOT_BATCH: usize = 1_000;
@@ -122,7 +124,7 @@ impl Feed {
         let cursor = cursor(Position { epoch, checkpoint, life, seen, parts: Vec::new() });
         let (sender, rows) = mpsc::channel(4);
         tokio::spawn(async move {
-            match read_all(lease, &sender).await {
+            match read_links(lease, None, &sender).await {
                 Ok(lease) => {
                     // The receiver has every row, and need not wait for the end of the transaction.
                     drop(sender);
@@ -244,11 +246,40 @@ fn link_change(row: &Row) -> Result<LinkChange, Error> {
     })
 }
 
-/// Sends all rows to the receiver, within the transaction of `lease`, and returns the lease.
-async fn read_all(mut lease: Lease, rows: &mpsc::Sender<Result<Vec<LinkRow>>>) -> Result<Lease> {
-    let links = format!("SELECT {} FROM served_links", FIELDS.join(", "));
-    let none: [(i64, Type); 0] = [];
-    let mut links = std::pin::pin!(lease.client()?.query_typed_raw(&links, none).await?);
+/// Returns the present links of buckets.
+pub(super) async fn links_in(connections: &Connections, mut buckets: Vec<Bucket>) -> Result<LinkRows> {
+    buckets.sort_unstable();
+    let (_, mut lease) = connections.begin_snapshot(async |_| Ok(())).await?;
+    let (sender, rows) = mpsc::channel(4);
+    tokio::spawn(async move {
+        // Adjacent buckets are read by one statement.
+        for run in buckets.chunk_by(|one, next| one.last_id() + 1 == next.first_id()) {
+            let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+            match read_links(lease, Some(first.first_id()..=last.last_id()), &sender).await {
+                Ok(same) => lease = same,
+                Err(error) => {
+                    let _ = sender.send(Err(error)).await;
+                    return;
+                }
+            }
+        }
+        drop(sender);
+        let _ = lease.commit().await;
+    });
+    Ok(rows)
+}
+
+/// Sends the rows of urls with these ids, or of all, to the receiver. Returns the lease, within whose transaction it reads.
+async fn read_links(
+    mut lease: Lease,
+    ids: Option<RangeInclusive<i64>>,
+    rows: &mpsc::Sender<Result<Vec<LinkRow>>>,
+) -> Result<Lease> {
+    let within = if ids.is_some() { " WHERE url_id BETWEEN $1 AND $2" } else { "" };
+    let links = format!("SELECT {} FROM served_links{within}", FIELDS.join(", "));
+    let ends = ids.into_iter().flat_map(|ids| [(*ids.start(), Type::INT8), (*ids.end(), Type::INT8)]);
+    let ends: Vec<(i64, Type)> = ends.collect();
+    let mut links = std::pin::pin!(lease.client()?.query_typed_raw(&links, ends).await?);
     let silent = |_| StoreError::Unavailable(anyhow!("no row within {SNAPSHOT_SILENCE:?}"));
     let mut batch = Vec::with_capacity(SNAPSHOT_BATCH);
     while let Some(row) = timeout(SNAPSHOT_SILENCE, links.try_next()).await.map_err(silent)?? {

@@ -19,6 +19,7 @@ mod error;
 mod events;
 mod hosts;
 mod limits;
+mod link_sums;
 mod listing;
 mod loading;
 mod many_urls;
@@ -331,12 +332,14 @@ impl AdminStore for PostgresStore {
 
     async fn run_upkeep(&self) -> Result<()> {
         pruning::fold(&self.connections).await?;
+        // A failure prevents no other upkeep. Sums that are not folded are right, too.
+        let sums = link_sums::maintain(&self.connections).await;
         self.connections.background(async |db| privileges::close_functions(&**db).await).await?;
         // The lock is refused while events are written or deleted all the time. The next upkeep tries again.
         let partitions = retention::create_partitions(&self.connections).await;
         misses::prune(&self.connections).await?;
         summaries::write(&self.connections).await?;
-        partitions
+        partitions.and(sums)
     }
 
     async fn prune_changes(&self, keep: Duration) -> Result<u64> {

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use super::{PostgresStore, clicks, error, limits, misses, query};
+use super::{PostgresStore, changes, clicks, error, limits, link_sums, misses, query};
+use crate::link_digest::{Bucket, DigestKey, LinkSums};
 use crate::missed_code::NewMisses;
 use crate::seal_key::SealKey;
-use crate::store::{ClickSink, Cursor, Delta, LinkFeed, PoolStatus, Result, Snapshot};
+use crate::store::{ClickSink, Cursor, Delta, LinkFeed, LinkRows, PoolStatus, Result, Snapshot};
 use crate::{ClickBatch, ClickTake, Id, JournalId, JournalState, ShipOutcome, TakenClicks};
 
 #[async_trait]
@@ -33,6 +34,18 @@ impl LinkFeed for PostgresStore {
 
     async fn delta(&self, since: &Cursor) -> Result<Delta> {
         self.feed.delta(since).await
+    }
+
+    async fn digest_key(&self) -> Result<Option<DigestKey>> {
+        link_sums::digest_key(&self.connections).await.map(Some)
+    }
+
+    async fn link_sums(&self, at: &Cursor) -> Result<LinkSums> {
+        link_sums::read(&self.connections, at).await
+    }
+
+    async fn links_in(&self, buckets: Vec<Bucket>) -> Result<LinkRows> {
+        changes::links_in(&self.connections, buckets).await
     }
 
     fn last_answer(&self) -> Option<Instant> {

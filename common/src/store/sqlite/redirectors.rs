@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use anyhow::anyhow;
 use async_trait::async_trait;
 
 use super::connections::Lane;
 use super::{SqliteStore, changes, clicks, limits, misses};
+use crate::link_digest::{Bucket, DigestKey, LinkSums};
 use crate::missed_code::NewMisses;
 use crate::seal_key::SealKey;
-use crate::store::{ClickSink, Cursor, Delta, LinkFeed, PoolStatus, Result, Snapshot};
+use crate::store::{ClickSink, Cursor, Delta, LinkFeed, LinkRows, PoolStatus, Result, Snapshot, StoreError};
 use crate::{ClickBatch, ClickTake, Id, JournalId, JournalState, ShipOutcome, TakenClicks};
 
 #[async_trait]
@@ -29,6 +31,19 @@ impl LinkFeed for SqliteStore {
     async fn delta(&self, since: &Cursor) -> Result<Delta> {
         let (since, commits) = (since.clone(), self.connections.commits());
         self.connections.read(Lane::Control, move |db| changes::delta(db, &since, &commits)).await
+    }
+
+    async fn digest_key(&self) -> Result<Option<DigestKey>> {
+        // The database is local, so an audit reads it whole, and no writer computes sums.
+        Ok(None)
+    }
+
+    async fn link_sums(&self, _: &Cursor) -> Result<LinkSums> {
+        Err(StoreError::Internal(anyhow!("SQLite has no sums of links")))
+    }
+
+    async fn links_in(&self, _: Vec<Bucket>) -> Result<LinkRows> {
+        Err(StoreError::Internal(anyhow!("SQLite has no sums of links")))
     }
 
     fn last_answer(&self) -> Option<Instant> {
