@@ -70,6 +70,7 @@ pub struct ReplicaMetrics {
     pub refused_snapshots: IntCounter,
     pub refused_removals: IntGauge,
     pub audits: IntCounter,
+    pub audit_rows: IntCounter,
     pub divergent: IntCounter,
     pub file_errors: IntCounter,
     pub delta_seconds: Histogram,
@@ -268,6 +269,10 @@ impl ReplicaMetrics {
                 ),
             ),
             audits: counter("tern_replica_audits_total", "Comparisons of the whole map with the store."),
+            audit_rows: counter(
+                "tern_replica_audit_rows_total",
+                "Links that audits read from the store: over PostgreSQL those of buckets whose sums differ, else all.",
+            ),
             divergent: counter(
                 "tern_replica_divergent_links_total",
                 "Codes whose link differed from the store. An audit found and corrected each.",

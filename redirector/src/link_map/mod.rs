@@ -51,7 +51,7 @@ impl LinkMap {
     /// Calls `look` with every link until it returns an error. Nothing is pinned during a call, so it may wait for a disk.
     ///
     /// The call walks the log and not the table. A change or a compaction appends a record behind the one that it replaces, so a
-    /// walk visits every link that exists throughout. A link that changes meanwhile may be visited twice.
+    /// walk visits every link that exists throughout. A link that changes or is compacted meanwhile may be visited twice.
     pub fn for_each<E>(&self, mut look: impl FnMut(ServedLink<'_>) -> Result<(), E>) -> Result<(), E> {
         let mut chunk = self.shared.chunk_after(None);
         while let Some(present) = chunk {
@@ -124,6 +124,11 @@ impl LinkMapWriter {
     /// Marks the map as loaded: requests are answered from it.
     pub fn declare_loaded(&mut self) {
         self.map.loaded.store(true, Ordering::Release);
+    }
+
+    /// Pauses or resumes the compaction of the log. While it is paused, a walk visits a link that does not change once.
+    pub fn pause_compaction(&mut self, is_paused: bool) {
+        self.writer.pause_compaction(is_paused);
     }
 
     /// Frees retired memory that no reader uses any more. Each change does so, too.

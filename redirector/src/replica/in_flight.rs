@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use tern_common::bus::{BusError, Delivery, Subscription};
+use tern_common::link_digest::DigestKey;
 use tern_common::store::StoreError;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
@@ -19,6 +20,7 @@ pub(super) struct InFlight {
     pub(super) subscription: Option<Box<dyn Subscription>>,
     pub(super) subscribing: Option<Work<Result<Box<dyn Subscription>, BusError>>>,
     pub(super) fetching: Option<Work<(FetchTimes, Result<StoreAnswer, StoreError>)>>,
+    pub(super) beginning_audit: Option<Work<Result<Option<DigestKey>, StoreError>>>,
     pub(super) comparing: Option<Work<Result<Suspects, StoreError>>>,
     pub(super) writing: Option<Work<io::Result<()>>>,
     write_ticks: Interval,
@@ -31,6 +33,8 @@ pub(super) enum Completion {
     Subscribed(Result<Box<dyn Subscription>, BusError>),
     Delivery(Result<Delivery, BusError>),
     Fetched(FetchTimes, Result<StoreAnswer, StoreError>),
+    /// The key of the digests, with which an audit begins.
+    DigestKey(Result<Option<DigestKey>, StoreError>),
     Compared(Result<Suspects, StoreError>),
     Written(io::Result<()>),
     WriteDue,
@@ -46,6 +50,7 @@ impl InFlight {
             subscription: None,
             subscribing: None,
             fetching: None,
+            beginning_audit: None,
             comparing: None,
             writing: None,
             write_ticks: interval(write_every),
@@ -66,6 +71,7 @@ impl InFlight {
             subscribed = finished(&mut self.subscribing) => Completion::Subscribed(subscribed),
             received = some(self.subscription.as_mut().map(|subscription| subscription.next())) => Completion::Delivery(received),
             (times, fetched) = finished(&mut self.fetching) => Completion::Fetched(times, fetched),
+            key = finished(&mut self.beginning_audit) => Completion::DigestKey(key),
             compared = finished(&mut self.comparing) => Completion::Compared(compared),
             written = finished(&mut self.writing) => Completion::Written(written),
             _ = self.write_ticks.tick() => Completion::WriteDue,
@@ -87,7 +93,7 @@ impl InFlight {
         }
     }
 
-    /// Makes [`Completion::AuditDue`] come early, because an audit failed.
+    /// Makes [`Completion::AuditDue`] come early, because an audit failed or could not begin.
     pub(super) fn retry_audit(&mut self) {
         if let Some(ticks) = &mut self.audit_ticks {
             ticks.reset_after(AUDIT_RETRY.min(ticks.period()));

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use tern_common::link_digest::DigestKey;
 use tern_common::store::{AgedChange, Cursor, LinkChange, StoreError};
 
-use super::audit::{Audit, Suspects};
+use super::audit::{Audit, AuditStart, Suspects};
 use super::fetch::{FetchTimes, StoreAnswer, log_rejected};
 use super::file::FileContents;
 use super::freshness::Freshness;
 use super::loss;
 use super::state_machine::Event;
+use super::touched::Touched;
 use crate::link_map::{LinkMap, LinkMapWriter, Replacement};
 use crate::metrics::ReplicaMetrics;
 
@@ -21,6 +23,8 @@ pub(super) struct MapUpdater {
     /// Whether a snapshot or an audit may remove more than half of the served links.
     allow_shrink: bool,
     cursor: Option<Cursor>,
+    /// Whether the map is that of the store at the cursor. While deltas catch up, some links are of a later moment.
+    is_at_cursor: bool,
     /// Whether the map has changed since the last write of the snapshot file began.
     is_unsaved: bool,
     /// Whether links may lack fields, because the writer of the snapshot file did not know them.
@@ -47,8 +51,18 @@ impl MapUpdater {
         freshness: Arc<Freshness>,
         metrics: ReplicaMetrics,
     ) -> MapUpdater {
-        let (cursor, is_unsaved, lacks_fields, audit, seen_until) = (None, false, false, None, None);
-        MapUpdater { writer, allow_shrink, cursor, is_unsaved, lacks_fields, audit, seen_until, freshness, metrics }
+        MapUpdater {
+            writer,
+            allow_shrink,
+            cursor: None,
+            is_at_cursor: false,
+            is_unsaved: false,
+            lacks_fields: false,
+            audit: None,
+            seen_until: None,
+            freshness,
+            metrics,
+        }
     }
 
     pub(super) fn map(&self) -> &Arc<LinkMap> {
@@ -98,7 +112,7 @@ impl MapUpdater {
         let event = match answer {
             Ok(StoreAnswer::Snapshot { links, rejected, cursor }) => {
                 self.apply_snapshot(links, rejected);
-                self.cursor = Some(cursor);
+                (self.cursor, self.is_at_cursor) = (Some(cursor), true);
                 self.freshness.mark(times.at);
                 self.seen_until = Some(times.since);
                 Event::SnapshotApplied
@@ -106,7 +120,7 @@ impl MapUpdater {
             Ok(StoreAnswer::Delta { changes, cursor, more }) => {
                 let count = changes.len();
                 self.apply_changes(changes, times.answered);
-                self.cursor = Some(cursor);
+                (self.cursor, self.is_at_cursor) = (Some(cursor), !more);
                 if !more {
                     self.seen_until = Some(times.since);
                     self.freshness.mark(times.at);
@@ -183,8 +197,8 @@ impl MapUpdater {
     }
 
     fn apply_change(&mut self, change: LinkChange) {
-        if let Some(audit) = &mut self.audit {
-            audit.touch(change.short_code());
+        if let Some(audit) = &self.audit {
+            audit.touch(change.short_code(), self.writer.map());
         }
         match change {
             LinkChange::Put(row) => {
@@ -210,14 +224,20 @@ impl MapUpdater {
         }
     }
 
-    /// Begins an audit, unless one is running, the map is not served yet, or links lack fields. Returns whether it
-    /// began.
-    pub(super) fn begin_audit(&mut self) -> bool {
-        let begins = self.audit.is_none() && self.map().is_loaded() && !self.lacks_fields;
-        if begins {
-            self.audit = Some(Audit::default());
-        }
-        begins
+    /// Returns whether an audit is possible: none is running, the map is served, and links lack no fields.
+    pub(super) fn is_auditable(&self) -> bool {
+        self.audit.is_none() && self.map().is_loaded() && !self.lacks_fields
+    }
+
+    /// Begins an audit, if one is possible and deltas have caught up.
+    pub(super) fn begin_audit(&mut self, key: Option<DigestKey>) -> Option<AuditStart> {
+        let at = self.cursor.clone().filter(|_| self.is_auditable() && self.is_at_cursor)?;
+        let touched = Arc::new(Touched::new(key.clone()));
+        self.audit = Some(Audit::new(Arc::clone(&touched)));
+        // A moved link would be in two sums.
+        self.writer.pause_compaction(key.is_some());
+        let rows = self.metrics.audit_rows.clone();
+        Some(AuditStart { at, map: Arc::clone(self.map()), touched, key, rows })
     }
 
     /// Returns whether the next delta that catches up concludes an audit.
@@ -227,6 +247,7 @@ impl MapUpdater {
 
     /// Takes the suspects of an audit, which the next delta concludes. `None` ends a failed audit.
     pub(super) fn take_suspects(&mut self, suspects: Option<Suspects>) {
+        self.writer.pause_compaction(false);
         match (suspects, &mut self.audit) {
             (Some(suspects), Some(audit)) => audit.set_suspects(suspects),
             _ => self.audit = None,

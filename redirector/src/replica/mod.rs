@@ -7,6 +7,7 @@
 //!   state_machine       decides which work is due; pure
 //!   in_flight           work in progress, and timers
 //!   fetch, audit        requests to the store
+//!     map_sums, touched the sums of the map while it changes
 //!   map_updater, loss   apply the answers of the store to the map
 //!   snapshot_schedule   reads and writes the snapshot file
 //!     file              the format of the snapshot file
@@ -20,9 +21,11 @@ pub mod file;
 mod freshness;
 mod in_flight;
 mod loss;
+mod map_sums;
 mod map_updater;
 mod snapshot_schedule;
 mod state_machine;
+mod touched;
 
 use std::io;
 use std::path::PathBuf;
@@ -30,6 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tern_common::bus::{Bus, BusError, Delivery, Subscription, Topic};
+use tern_common::link_digest::DigestKey;
 use tern_common::store::{LinkFeed, StoreError};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -186,6 +190,7 @@ impl Replica {
             Completion::Subscribed(subscribed) => event = Some(self.on_subscribed(subscribed)),
             Completion::Delivery(received) => event = Some(self.on_received(received)),
             Completion::Fetched(times, answer) => event = Some(self.on_fetched(times, answer)),
+            Completion::DigestKey(key) => self.on_digest_key(key),
             Completion::Compared(compared) => event = self.on_compared(compared),
             Completion::Written(written) => self.note_written(written),
             Completion::WriteDue if self.in_flight.writing.is_none() => self.in_flight.writing = self.begin_write(),
@@ -260,21 +265,37 @@ impl Replica {
     }
 
     fn on_audit_due(&mut self) {
-        if self.updater.begin_audit() {
-            let map = Arc::clone(self.updater.map());
-            // A task of its own, so that changes do not wait for the comparison of millions of links.
-            let task = tokio::spawn(audit::compare(Arc::clone(&self.store), map));
-            self.in_flight.comparing =
-                Some(Box::pin(async { task.await.unwrap_or_else(|error| Err(StoreError::Internal(error.into()))) }));
+        if self.updater.is_auditable() && self.in_flight.beginning_audit.is_none() {
+            let store = Arc::clone(&self.store);
+            self.in_flight.beginning_audit = Some(Box::pin(async move { store.digest_key().await }));
         }
     }
 
+    /// Begins an audit at the present position of the map.
+    fn on_digest_key(&mut self, key: Result<Option<DigestKey>, StoreError>) {
+        let key = match key {
+            Ok(key) => key,
+            Err(error) => return self.on_failed_audit(&error),
+        };
+        match self.updater.begin_audit(key) {
+            Some(start) => {
+                // A task of its own, so that changes do not wait for the comparison of millions of links.
+                let task = tokio::spawn(audit::compare(Arc::clone(&self.store), start));
+                let compared = async { task.await.unwrap_or_else(|error| Err(StoreError::Internal(error.into()))) };
+                self.in_flight.comparing = Some(Box::pin(compared));
+            }
+            // Deltas are catching up.
+            None => self.in_flight.retry_audit(),
+        }
+    }
+
+    fn on_failed_audit(&mut self, error: &StoreError) {
+        tracing::warn!(%error, "audit failed; trying again in 10 s or less");
+        self.in_flight.retry_audit();
+    }
+
     fn on_compared(&mut self, compared: Result<Suspects, StoreError>) -> Option<Event> {
-        let suspects = compared.inspect_err(|error| {
-            tracing::warn!(%error, "audit failed; trying again in 10 s or less");
-            self.in_flight.retry_audit();
-        });
-        let suspects = suspects.ok();
+        let suspects = compared.inspect_err(|error| self.on_failed_audit(error)).ok();
         let event = suspects.is_some().then_some(Event::Hint);
         self.updater.take_suspects(suspects);
         event

@@ -62,10 +62,7 @@ impl Fixture {
     }
 
     pub async fn metric(&self, redirector: &Redirector, series: &str) -> f64 {
-        let url = format!("http://{}/metrics", redirector.ops_addr());
-        let text = self.client.get(url).send().await.unwrap().text().await.unwrap();
-        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
-        value.unwrap_or_else(|| panic!("no series {series}"))
+        fetch_metric(&self.client, redirector, series).await
     }
 
     pub async fn json(&self, address: SocketAddr, path: &str) -> serde_json::Value {
@@ -86,6 +83,13 @@ impl Fixture {
         let location = response.headers().get("location").map(|value| value.to_str().unwrap().to_owned());
         (response.status().as_u16(), location)
     }
+}
+
+pub async fn fetch_metric(client: &Client, redirector: &Redirector, series: &str) -> f64 {
+    let url = format!("http://{}/metrics", redirector.ops_addr());
+    let text = client.get(url).send().await.unwrap().text().await.unwrap();
+    let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
+    value.unwrap_or_else(|| panic!("no series {series}"))
 }
 
 /// Drains and ends a redirector; returns how many clicks wait in its journals.

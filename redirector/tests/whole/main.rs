@@ -5,6 +5,7 @@
 #[path = "../support/links.rs"]
 mod links;
 
+mod audits;
 mod fixture;
 mod life;
 mod limits;

@@ -280,7 +280,7 @@ async fn location(fixture: &Fixture, fast: SocketAddr) -> String {
 }
 
 /// Replaces the first occurrence of each text by another of its length, and updates the checksum.
-fn forge_file(file: &Path, replacements: &[(&[u8; 7], &[u8; 7])]) {
+pub fn forge_file(file: &Path, replacements: &[(&[u8; 7], &[u8; 7])]) {
     let mut bytes = fs::read(file).unwrap();
     for (from, to) in replacements {
         let at = bytes.windows(from.len()).position(|bytes| bytes == *from).unwrap();

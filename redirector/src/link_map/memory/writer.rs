@@ -46,6 +46,7 @@ pub struct Writer {
     filled: usize,
     /// Bytes of all dead records.
     dead: usize,
+    is_compaction_paused: bool,
     retired: Vec<Garbage>,
 }
 
@@ -65,6 +66,7 @@ impl Writer {
             used: 0,
             filled: 0,
             dead: 0,
+            is_compaction_paused: false,
             retired: Vec::new(),
         }
     }
@@ -143,6 +145,11 @@ impl Writer {
             self.count_dead(before);
         }
         self.sweep();
+    }
+
+    /// Pauses or resumes compaction. A later change compacts what became dead meanwhile.
+    pub fn pause_compaction(&mut self, is_paused: bool) {
+        self.is_compaction_paused = is_paused;
     }
 
     /// Frees retired memory that no reader uses any more.
@@ -224,7 +231,7 @@ impl Writer {
     /// Moves the live records of the chunk with the most dead bytes, if too many bytes are dead in all. One chunk for each
     /// change suffices, since a change leaves less than a chunk dead.
     fn compact_if_due(&mut self) {
-        if self.dead <= CHUNK_BYTES.max(self.filled / MAX_DEAD_SHARE) {
+        if self.is_compaction_paused || self.dead <= CHUNK_BYTES.max(self.filled / MAX_DEAD_SHARE) {
             return;
         }
         let current = self.current.as_ref().map(|chunk| chunk.address());
