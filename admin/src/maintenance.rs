@@ -15,19 +15,38 @@ const CHANGE_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 /// Without its position, a copy from a backup would be shipped again.
 const JOURNAL_RETENTION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
+/// Interval of beats. After a failover, redirectors look up the codes whose changes followed the last beat.
+const BEAT: Duration = Duration::from_secs(1);
+
 /// Interval of the upkeep without which the store slows down.
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Interval at which old rows are deleted.
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// Runs the store's upkeep every minute and deletes old rows every hour, for as long as the future is polled.
-/// The upkeep does not wait for a deletion, which may take longer than a minute.
+/// Writes a beat every second, runs the store's upkeep every minute and deletes old rows every hour, for as long as the
+/// future is polled. None waits for another one: a deletion may take longer than a minute.
 ///
 /// Events are deleted only with an `event_retention`. Events, journals and audit entries are first deleted after an hour, so that a clock
 /// that is wrong at the start of the machine has been set.
 pub async fn maintain_store(store: Arc<dyn AdminStore>, config: AdminConfig, metrics: Metrics) {
-    tokio::join!(run_upkeep(&*store), prune(&*store, &config, &metrics));
+    tokio::join!(write_beats(&*store), run_upkeep(&*store), prune(&*store, &config, &metrics));
+}
+
+async fn write_beats(store: &dyn AdminStore) {
+    let mut is_failing = false;
+    loop {
+        match store.write_beat().await {
+            Ok(()) => is_failing = false,
+            // One entry for each outage, not one for each attempt.
+            Err(error) if !is_failing => {
+                is_failing = true;
+                tracing::warn!(%error, "beat was not written; redirectors may load every link after a failover; trying again each second");
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(BEAT).await;
+    }
 }
 
 async fn run_upkeep(store: &dyn AdminStore) {

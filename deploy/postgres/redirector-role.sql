@@ -18,7 +18,7 @@ BEGIN;
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM tern_redirector;
 
 -- The history shows whether the schema is that of the build. The view served_links omits titles: only admins read them.
-GRANT SELECT ON refinery_schema_history, replica_meta, url_changes, served_links, link_sums, link_sum_changes
+GRANT SELECT ON refinery_schema_history, replica_meta, failover_beats, url_changes, served_links, link_sums, link_sum_changes
     TO tern_redirector;
 GRANT EXECUTE ON FUNCTION xor_all(bigint) TO tern_redirector;
 

@@ -1061,6 +1061,16 @@ CREATE TABLE replica_meta (
 );
 INSERT INTO replica_meta DEFAULT VALUES;
 
+-- The last beat of each timeline. A promoted standby that has a beat has the write-ahead log up to it.
+CREATE TABLE failover_beats (
+    timeline text COLLATE "C" NOT NULL,
+    -- The end of the write-ahead log before the beat was committed.
+    wal bigint NOT NULL,
+    -- The transaction of the beat.
+    xid xid8 NOT NULL,
+    CONSTRAINT failover_beats_pkey PRIMARY KEY (timeline)
+);
+
 -- Returns the system identifier, the timeline and the database, and the position of the last checkpoint.
 -- Returns NULL on a standby, which does not know the transactions in progress.
 --

@@ -64,6 +64,7 @@ pub struct ReplicaMetrics {
     pub snapshots: IntCounter,
     pub deltas: IntCounter,
     pub changes: IntCounter,
+    pub failovers: IntCounter,
     pub rejected_rows: IntCounter,
     pub store_failures: IntCounter,
     pub subscriptions: IntCounter,
@@ -247,6 +248,10 @@ impl ReplicaMetrics {
             snapshots: counter("tern_replica_snapshots_total", "Full loads of the map."),
             deltas: counter("tern_replica_deltas_total", "Deltas applied, with or without changes."),
             changes: counter("tern_replica_changes_total", "Changes of links in deltas."),
+            failovers: counter(
+                "tern_replica_failovers_total",
+                "Failovers of the database over which deltas continued, without a full load.",
+            ),
             rejected_rows: counter(
                 "tern_replica_rejected_rows_total",
                 "Rows of the store that cannot be served. The link that was served before stays.",

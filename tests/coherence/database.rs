@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tern_testkit::postgres::Postgres;
 use tern_tests::{Fleet, eventually, limit};
 
 /// Returns the longest time after the database's return until changes are accepted and served.
@@ -59,6 +60,15 @@ async fn database_restarted_killed_or_frozen_is_caught_up_with() {
     }
 }
 
+/// Waits until `standby` has a beat that an admin wrote after now.
+async fn wait_for_beat(fleet: &Fleet, standby: &Postgres) {
+    let beat = "SELECT xid FROM failover_beats";
+    let xmax = fleet.psql("SELECT pg_snapshot_xmax(pg_current_snapshot())");
+    let xmax: u64 = xmax.trim().parse().expect("a transaction id");
+    let is_newer = |beat: &str| beat.trim().parse::<u64>().is_ok_and(|xid| xid >= xmax);
+    eventually("the standby has a new beat", async || is_newer(&standby.psql(fleet.database(), beat))).await;
+}
+
 /// The standby lags when the primary dies, so some answered and served changes are lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn failover_that_loses_commits_removes_them_from_the_maps() {
@@ -68,6 +78,7 @@ async fn failover_that_loses_commits_removes_them_from_the_maps() {
     for id in 1..=3 {
         codes.push(fleet.code(id).await);
     }
+    wait_for_beat(&fleet, &standby).await;
     standby.stop();
 
     fleet.change(1, &codes[0], "https://example.com/lost").await;
@@ -103,6 +114,8 @@ async fn failover_that_loses_commits_removes_them_from_the_maps() {
     assert!(served < recovery_limit(), "{served:?}");
     for redirector in 0..2 {
         assert_eq!(fleet.look_up(redirector, new).await.0, 404, "a link that was lost");
+        assert_eq!(fleet.metric(redirector, "tern_replica_snapshots_total").await, 1.0, "deltas have to do");
+        assert_eq!(fleet.metric(redirector, "tern_replica_failovers_total").await, 1.0);
     }
     assert_eq!(fleet.count_differing_codes().await, 0);
     // Lost short codes and transaction ids are reused.

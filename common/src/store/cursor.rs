@@ -42,6 +42,15 @@ pub(super) struct Sequence {
 pub struct InvalidCursor;
 
 impl Cursor {
+    /// Returns whether both cursors are of one history. A failover begins another one.
+    pub fn is_of_history_of(&self, other: &Cursor) -> bool {
+        match (&self.0, &other.0) {
+            (Position::Sqlite(own), Position::Sqlite(other)) => own.epoch == other.epoch,
+            (Position::Postgres(own), Position::Postgres(other)) => own.is_of_history_of(other),
+            _ => false,
+        }
+    }
+
     /// Returns whether a replica at this cursor has applied the change at `mark`.
     pub fn covers(&self, mark: &Mark) -> bool {
         match (&self.0, &mark.0) {

@@ -232,6 +232,10 @@ pub trait AdminStore: LinkFeed + ClickSink {
     async fn click_series(&self, query: SeriesQuery) -> Result<Vec<LinkSeries>>;
     /// Deletes events of all types that are older than `keep` by the database's clock, unless all of them are.
     async fn delete_old_events(&self, keep: Duration) -> Result<RetentionOutcome>;
+    /// Writes a beat, which is due every second. With it, replicas that follow a failover of the database need no snapshot.
+    async fn write_beat(&self) -> Result<()> {
+        Ok(())
+    }
     /// Runs the upkeep that is due every minute, such as creating partitions. Without it the store becomes slower.
     async fn run_upkeep(&self) -> Result<()>;
 

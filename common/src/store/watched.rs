@@ -159,6 +159,7 @@ watch! {
         statistics(query: StatsQuery) -> Result<Option<Statistics>>;
         click_series(query: SeriesQuery) -> Result<Vec<LinkSeries>>;
         delete_old_events(keep: Duration) -> Result<RetentionOutcome>;
+        write_beat() -> Result<()>;
         run_upkeep() -> Result<()>;
         prune_changes(keep: Duration) -> Result<u64>;
         load(load: Load, skipped: Option<SkippedRows>) -> Result<LoadOutcome, LoadError>;

@@ -1,4 +1,4 @@
-//! The feed through restarts, crashes and failovers, and beside direct SQL.
+//! The feed through restarts and crashes, and beside direct SQL.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,10 @@ use tern_testkit::postgres::{Options, Postgres};
 use tokio_postgres::Client;
 
 use crate::replica::Replica;
-use crate::{check_unavailable, config, connect, eventually, store, url, user};
+use crate::{config, connect, eventually, store, url, user};
 
 /// Waits for the database and checks that `replica` catches up with the committed links.
-async fn check_catches_up(replica: &mut Replica, store: &PostgresStore, other: &Client) {
+pub async fn check_catches_up(replica: &mut Replica, store: &PostgresStore, other: &Client) {
     let followed = tokio::sync::Mutex::new(std::mem::take(replica));
     eventually(async || followed.lock().await.catch_up(store).await).await;
     *replica = followed.into_inner();
@@ -74,7 +74,7 @@ async fn cursor_after_crash_with_reused_transaction_ids_skips_nothing() {
 }
 
 /// Uses up `count` transaction ids.
-async fn use_up_transaction_ids(other: &Client, count: u32) {
+pub async fn use_up_transaction_ids(other: &Client, count: u32) {
     for _ in 0..count {
         other.batch_execute("BEGIN; SELECT pg_current_xact_id(); ROLLBACK").await.unwrap();
     }
@@ -108,42 +108,6 @@ async fn repeated_changes_have_no_age() {
     let mut given: Vec<_> = changes.iter().map(|aged| (aged.change.short_code(), aged.age.is_some())).collect();
     given.sort_unstable();
     assert_eq!(given, [("older", false), ("younger", false), ("zz", true)]);
-}
-
-#[tokio::test]
-async fn failover_that_loses_commits_makes_cursors_too_old() {
-    let primary = Postgres::start_new(&Options::default());
-    let (store, config) = store(&primary).await;
-    let owner = user(&store, "ada").await.id;
-    url(&store, owner, "kept").await;
-    let standby = primary.standby();
-    let standby_config =
-        PostgresConfig::new(config.url.replace(&format!(":{}/", primary.port()), &format!(":{}/", standby.port())));
-    let on_standby = PostgresStore::new(&standby_config).unwrap();
-    let mut replica = Replica::default();
-    replica.catch_up(&store).await.unwrap();
-
-    check_unavailable(on_standby.ping()).await;
-    check_unavailable(on_standby.snapshot()).await;
-    check_unavailable(on_standby.delta(replica.cursor.as_ref().unwrap())).await;
-
-    standby.stop();
-    url(&store, owner, "lost").await;
-    replica.catch_up(&store).await.unwrap();
-    assert!(replica.links.contains_key("lost"));
-    primary.kill9();
-    standby.start();
-    standby.promote();
-    let both = format!("127.0.0.1:{},127.0.0.1:{}/", primary.port(), standby.port());
-    let both = config.url.replace(&format!("127.0.0.1:{}/", primary.port()), &both);
-    let store = PostgresStore::new(&PostgresConfig::new(format!("{both}?target_session_attrs=read-write"))).unwrap();
-    check_catches_up(&mut replica, &store, &connect(&standby_config).await).await;
-    assert_eq!(replica.links.keys().collect::<Vec<_>>(), ["kept"]);
-    assert_eq!(replica.snapshots, 2);
-    // Short codes and transaction ids are reused.
-    url(&store, owner, "new").await;
-    check_catches_up(&mut replica, &store, &connect(&standby_config).await).await;
-    assert_eq!(replica.snapshots, 2);
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ mod cancelled_requests;
 mod clicks;
 mod erasure;
 mod events_table;
+mod failover;
 mod faults;
 mod feed;
 mod hosts;

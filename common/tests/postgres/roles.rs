@@ -121,6 +121,7 @@ async fn redirector_role_may_only_read_links_and_write_clicks() {
         "UPDATE link_sums SET digest = 0",
         "DELETE FROM link_sum_changes",
         "INSERT INTO link_sum_changes (bucket, digest) VALUES (0, 1)",
+        "UPDATE failover_beats SET wal = 0",
         "DELETE FROM click_journals",
         "UPDATE row_counts SET n = 0",
         "DROP TABLE click_journals",

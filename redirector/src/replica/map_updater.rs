@@ -120,6 +120,7 @@ impl MapUpdater {
             Ok(StoreAnswer::Delta { changes, cursor, more }) => {
                 let count = changes.len();
                 self.apply_changes(changes, times.answered);
+                self.continue_after_failover(&cursor);
                 (self.cursor, self.is_at_cursor) = (Some(cursor), !more);
                 if !more {
                     self.seen_until = Some(times.since);
@@ -194,6 +195,21 @@ impl MapUpdater {
             }
             self.writer.sweep();
         });
+    }
+
+    /// Adapts to another history of the database, if the new cursor is of another one than the last.
+    fn continue_after_failover(&mut self, cursor: &Cursor) {
+        if self.cursor.as_ref().is_none_or(|last| last.is_of_history_of(cursor)) {
+            return;
+        }
+        tracing::info!("database failed over; deltas continue without a full load");
+        self.metrics.failovers.inc();
+        // A running audit may have read changes that the failover undid.
+        if let Some(audit) = &mut self.audit {
+            audit.void();
+        }
+        // The cursor of the last snapshot file is of the earlier history, and a restart from it needs a full load.
+        self.is_unsaved = true;
     }
 
     fn apply_change(&mut self, change: LinkChange) {

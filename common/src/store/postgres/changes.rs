@@ -4,6 +4,8 @@
 //! A position is therefore a PostgreSQL snapshot, which names the transactions that have ended.
 //! A delta contains the changes of all transactions in the difference of two snapshots.
 //! Deltas skip no change, and do not wait for open transactions.
+//!
+//! After a failover a position continues on the new timeline, with the help of a beat of the earlier one.
 
 use std::ops::RangeInclusive;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -21,7 +23,8 @@ use super::connections::Connections;
 use super::paging::{Entry, Reach, latest, part_of};
 use super::pool::Lease;
 use super::position::{Checkpoint, Epoch, Position, Snapshot as Seen};
-use super::{error, query, urls};
+use super::recent::Recent;
+use super::{beats, error, query, urls};
 use crate::link_digest::Bucket;
 use crate::served_link::{FIELDS, LinkRow};
 use crate::store::cursor;
@@ -34,8 +37,12 @@ const SNAPSHOT_BATCH: usize = 1_000;
 const SNAPSHOT_SILENCE: Duration = Duration::from_secs(10);
 
 /// The query for the state of the feed, in one row. `pg_current_snapshot()` is the snapshot of this transaction.
+///
+/// The end of the write-ahead log is read after the snapshot was taken, since PostgreSQL takes it before it calls the first
+/// volatile function. A transaction writes its commit into that log before a snapshot sees it.
 const HEAD: &str = "SELECT look_at_server(), floor::text, pg_current_snapshot()::text,
-           to_hex('url_changes'::regclass::oid::bigint) || '-' || salt, next_xid
+           to_hex('url_changes'::regclass::oid::bigint) || '-' || salt, next_xid,
+           CASE WHEN NOT pg_is_in_recovery() THEN (pg_current_wal_insert_lsn() - '0/0')::bigint END
     FROM replica_meta, pg_control_checkpoint()";
 
 /// The query for the log entries of ended transactions that a position does not see, ordered by transaction and code.
@@ -85,6 +92,18 @@ static CHANGES: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// The query for the current links of codes.
+static LINKS: LazyLock<String> = LazyLock::new(|| {
+    let link: Vec<String> = FIELDS.iter().map(|field| format!("link.{field}")).collect();
+    format!(
+        "SELECT asked.code AS changed_code, {link} FROM unnest($1::text[]) AS asked (code)
+         LEFT JOIN LATERAL (
+             SELECT * FROM served_links WHERE served_links.short_code = asked.code LIMIT 1
+         ) AS link ON true",
+        link = link.join(", ")
+    )
+});
+
 /// The feed of changes over its own connection.
 #[derive(Debug)]
 pub(super) struct Feed {
@@ -94,6 +113,8 @@ pub(super) struct Feed {
     /// A connection, and the snapshot of the changes that were returned before its position was rewound.
     /// `None` once they have been returned again. Only the ages of changes depend on this value.
     rewound: Mutex<Option<(u64, Seen)>>,
+    /// The codes of the last changes, at most as many as one delta has entries.
+    recent: Mutex<Recent>,
 }
 
 /// The state of the feed when a transaction began.
@@ -102,11 +123,12 @@ struct Head {
     floor: u64,
     seen: Seen,
     checkpoint: Checkpoint,
+    wal: u64,
 }
 
 impl Feed {
     pub(super) fn new(connections: Connections, entries_each: usize) -> Feed {
-        Feed { connections, entries_each, rewound: Mutex::default() }
+        Feed { connections, entries_each, rewound: Mutex::default(), recent: Mutex::default() }
     }
 
     pub(super) async fn delta(&self, since: &Cursor) -> Result<Delta> {
@@ -120,8 +142,8 @@ impl Feed {
         // The connection is read before the snapshot: if the server crashes in between, the connection has ended too.
         let life = self.connections.feed(async |_, life| Ok(life)).await?;
         let begun = self.connections.begin_snapshot(async |db| head(&db.query_typed(HEAD, &[]).await?));
-        let (Head { epoch, checkpoint, seen, .. }, lease) = begun.await?;
-        let cursor = cursor(Position { epoch, checkpoint, life, seen, parts: Vec::new() });
+        let (Head { epoch, checkpoint, seen, wal, .. }, lease) = begun.await?;
+        let cursor = cursor(Position { epoch, checkpoint, life, wal, seen, parts: Vec::new() });
         let (sender, rows) = mpsc::channel(4);
         tokio::spawn(async move {
             match read_links(lease, None, &sender).await {
@@ -138,18 +160,24 @@ impl Feed {
     }
 
     /// Reads a delta over the connection `life`.
-    async fn delta_within(&self, db: &ClientWrapper, life: u64, since: &Position) -> Result<Delta> {
-        let mut since = since.clone();
+    async fn delta_within(&self, db: &ClientWrapper, life: u64, from: &Position) -> Result<Delta> {
+        let mut since = from.clone();
         let mut given = since.seen.clone();
         let rewound = self.rewound.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some((_, before)) = rewound.filter(|(at, _)| *at == life && since.life == life) {
             given = before;
         }
+        let mut undone = Vec::new();
         if since.life != life {
             let head = head(&query::rows(db, HEAD, &[]).await?)?;
-            // A server that crashed may give the ids of transactions without a trace again.
-            // Ids from before the checkpoint it recovered from are safe, and each recovery ends with a checkpoint.
-            if since.checkpoint.place != head.checkpoint.place {
+            if since.epoch.precedes(&head.epoch) {
+                match self.fail_over(db, &mut since, &head).await? {
+                    Some(changes) => undone = changes,
+                    None => return Ok(Delta::TooOld),
+                }
+            } else if since.checkpoint.place != head.checkpoint.place {
+                // A server that crashed may give the ids of transactions without a trace again.
+                // Ids from before the checkpoint it recovered from are safe, and each recovery ends with a checkpoint.
                 since.rewind();
             }
         }
@@ -164,9 +192,35 @@ impl Feed {
         *self.rewound.lock().unwrap_or_else(PoisonError::into_inner) = more.then_some((life, given));
         let seen = since.seen.extended(&head.seen, end, &parts);
         let read = entries.into_iter().filter(|entry| entry.in_part || entry.xid < end);
-        let changes = latest(read.map(|entry| entry.change));
-        let Head { epoch, checkpoint, .. } = head;
-        Ok(Delta::Changes { changes, cursor: cursor(Position { epoch, checkpoint, life, seen, parts }), more })
+        // The entries were read after the codes that a failover may have undone, so their links are newer.
+        let changes = latest(read.map(|entry| entry.change).chain(undone));
+        let Head { epoch, checkpoint, wal, .. } = head;
+        let reached = Position { epoch, checkpoint, life, wal, seen, parts };
+        let codes = changes.iter().map(|change| change.change.short_code());
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.add(from, reached.clone(), codes, self.entries_each);
+        Ok(Delta::Changes { changes, cursor: cursor(reached), more })
+    }
+
+    /// Moves a position to the timeline of a promoted standby.
+    /// Returns the current links of the codes whose last changes the standby may lack. They leave no trace in its log.
+    ///
+    /// Returns `None` if the standby has no beat of the earlier timeline, or if these codes are not known.
+    async fn fail_over(
+        &self,
+        db: &ClientWrapper,
+        since: &mut Position,
+        head: &Head,
+    ) -> Result<Option<Vec<AgedChange>>> {
+        let Some(beat) = beats::find(db, &since.epoch).await? else { return Ok(None) };
+        let codes = self.recent.lock().unwrap_or_else(PoisonError::into_inner).codes_after(since, beat.wal);
+        let Some(codes) = codes else { return Ok(None) };
+        // The standby may have given any later id again.
+        since.rewind_to(beat.xid + 1);
+        (since.epoch, since.checkpoint) = (head.epoch, head.checkpoint);
+        let links = query::rows(db, &LINKS, &[&codes]).await?;
+        let undone = |row: &Row| Ok(AgedChange { change: link_change(row)?, age: None });
+        Ok(Some(links.iter().map(undone).collect::<Result<_, Error>>()?))
     }
 }
 
@@ -218,6 +272,7 @@ fn head(rows: &[Row]) -> Result<Head> {
             place,
             next_xid: full_xid(row.try_get(4)?).ok_or_else(|| error::unexpected("transaction id"))?,
         },
+        wal: row.try_get::<_, i64>(5)?.cast_unsigned(),
     })
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 mod audit;
+mod beats;
 mod changes;
 mod clicks;
 mod columns;
@@ -34,6 +35,7 @@ mod privileges;
 mod products;
 mod pruning;
 mod query;
+mod recent;
 mod redirectors;
 mod retention;
 mod search;
@@ -328,6 +330,10 @@ impl AdminStore for PostgresStore {
 
     async fn delete_old_events(&self, keep: Duration) -> Result<RetentionOutcome> {
         retention::delete_old_events(&self.connections, keep).await
+    }
+
+    async fn write_beat(&self) -> Result<()> {
+        self.connections.control(async |db| beats::write(db).await).await
     }
 
     async fn run_upkeep(&self) -> Result<()> {

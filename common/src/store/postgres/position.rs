@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// The place in the write-ahead log of a position that was parsed from its text.
+const UNKNOWN: u64 = u64::MAX;
+
 /// The transactions of one history that a replica has seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Position {
@@ -11,6 +14,10 @@ pub(in crate::store) struct Position {
     ///
     /// While this connection is open, the server has not crashed.
     pub(super) life: u64,
+    /// The end of the write-ahead log after `seen` was taken. Each transaction that `seen` sees committed before it.
+    ///
+    /// The text of a position does not have it. A parsed position has [`UNKNOWN`].
+    pub(super) wal: u64,
     pub(super) seen: Snapshot,
     /// Transactions that are read in parts. `seen` lists them as in progress until they are read to their end.
     pub(super) parts: Vec<Part>,
@@ -76,6 +83,7 @@ impl Position {
             epoch: Epoch::parse(words.next()?)?,
             checkpoint: Checkpoint::parse(words.next()?)?,
             life: u64::from_str_radix(words.next()?, 16).ok()?,
+            wal: UNKNOWN,
             seen: Snapshot::parse(words.next()?)?,
             parts: words.next().map_or(Some(Vec::new()), |parts| parts.split(',').map(Part::parse).collect())?,
         };
@@ -87,11 +95,20 @@ impl Position {
         self.epoch == marked.epoch && self.checkpoint.place >= marked.checkpoint && self.seen.sees(marked.xid)
     }
 
+    /// Returns whether both positions are of one timeline of one database.
+    pub(in crate::store) fn is_of_history_of(&self, other: &Position) -> bool {
+        self.epoch == other.epoch
+    }
+
     /// Removes transactions from the position whose ids the server may have given again after a crash.
     pub(super) fn rewind(&mut self) {
-        let next_xid = self.checkpoint.next_xid;
-        self.seen = self.seen.below(next_xid);
-        self.parts.retain(|part| part.xid < next_xid);
+        self.rewind_to(self.checkpoint.next_xid);
+    }
+
+    /// Removes the transactions from `xid` on.
+    pub(super) fn rewind_to(&mut self, xid: u64) {
+        self.seen = self.seen.below(xid);
+        self.parts.retain(|part| part.xid < xid);
     }
 }
 
@@ -144,6 +161,16 @@ impl Epoch {
         let (log, salt) = log.split_once('-')?;
         let epoch = Epoch::parse(&format!("{server}-{log}-{}", salt.replace('-', "")))?;
         Some((epoch, checkpoint.parse().ok()?))
+    }
+
+    /// Returns whether `later` is a later timeline of the same database.
+    pub(super) fn precedes(&self, later: &Epoch) -> bool {
+        self.timeline < later.timeline && Epoch { timeline: self.timeline, ..*later } == *self
+    }
+
+    /// Returns the timeline as the names of files of the write-ahead log have it.
+    pub(super) fn timeline(&self) -> String {
+        format!("{:08X}", self.timeline)
     }
 
     pub(super) fn parse(text: &str) -> Option<Epoch> {
@@ -291,6 +318,24 @@ mod tests {
     }
 
     #[test]
+    fn epoch_precedes_later_timelines_of_the_same_database_only() {
+        let parse = |text: &str| Epoch::parse(text).unwrap();
+        let epoch = parse("6a1c-0000000f-4005-4010-1");
+        assert_eq!(epoch.timeline(), "0000000F");
+        assert!(epoch.precedes(&parse("6a1c-00000010-4005-4010-1")));
+        for other in [
+            "6a1c-0000000f-4005-4010-1",
+            "6a1c-0000000e-4005-4010-1",
+            "6a1d-00000010-4005-4010-1",
+            "6a1c-00000010-4006-4010-1",
+            "6a1c-00000010-4005-4011-1",
+            "6a1c-00000010-4005-4010-2",
+        ] {
+            assert!(!epoch.precedes(&parse(other)), "{other}");
+        }
+    }
+
+    #[test]
     fn position_before_a_checkpoint_covers_no_transaction_after_it() {
         let epoch = "6a1c-00000002-4005-4010-00112233445566778899aabbccddeeff";
         let covers = |position_at: u64, marked_at: u64| {
@@ -304,7 +349,8 @@ mod tests {
     #[test]
     fn position_is_parsed_from_its_own_text() {
         let old = "6a1c-00000002-4005-4010-00112233445566778899aabbccddeeff/16b3d80/1f/10:20:14";
-        assert_eq!(Position::parse(old).unwrap().checkpoint.next_xid, 0, "as an older build wrote it");
+        let parsed = Position::parse(old).unwrap();
+        assert_eq!((parsed.checkpoint.next_xid, parsed.wal), (0, UNKNOWN), "as an older build wrote it");
         let text = "6a1c-00000002-4005-4010-00112233445566778899aabbccddeeff/16b3d80-3e8/1f/10:20:14";
         let in_parts = format!("{text}/14:41fe,14:");
         for text in [text, &format!("{text},15/14:4142c3a9,15:")] {

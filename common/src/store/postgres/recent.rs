@@ -1,0 +1,111 @@
+//! The codes of the last changes that the feed returned. A failover may undo these changes without an entry in the log.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use super::position::Position;
+
+/// The codes of the last changes on the way to one position.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    /// The position up to which changes were returned.
+    reached: Option<Position>,
+    /// The place in the write-ahead log from which on `codes` has every returned change.
+    complete_from: u64,
+    /// The codes in the order of their reading, each with the end of the write-ahead log after its change was read.
+    codes: VecDeque<(u64, String)>,
+}
+
+impl Recent {
+    /// Returns the codes that a replica at `since` may have read from commits at `wal` or later, each once.
+    /// `None` if they are not known.
+    pub(super) fn codes_after(&self, since: &Position, wal: u64) -> Option<Vec<String>> {
+        if self.reached.as_ref() != Some(since) {
+            return (since.wal <= wal).then(Vec::new);
+        }
+        let codes = self.codes.iter().filter(|(read_at, _)| *read_at > wal).map(|(_, code)| code);
+        (self.complete_from <= wal).then(|| codes.collect::<BTreeSet<_>>().into_iter().cloned().collect())
+    }
+
+    /// Adds the codes of a delta from `since` to `reached`, and retains the last `max` codes.
+    pub(super) fn add<'a>(
+        &mut self,
+        since: &Position,
+        reached: Position,
+        codes: impl Iterator<Item = &'a str>,
+        max: usize,
+    ) {
+        if self.reached.as_ref() != Some(since) {
+            // If the place is not known, the changes before `since` were still read before those of this delta.
+            *self = Recent { complete_from: since.wal.min(reached.wal), ..Recent::default() };
+        }
+        if since.epoch != reached.epoch {
+            // Earlier commits are in the log of every successor of the new timeline.
+            (self.complete_from, self.codes) = (0, VecDeque::new());
+        }
+        self.codes.extend(codes.map(|code| (reached.wal, code.to_owned())));
+        let surplus = self.codes.len().saturating_sub(max);
+        // After a crash of the server, its log may continue at an earlier place.
+        for (read_at, _) in self.codes.drain(..surplus) {
+            self.complete_from = self.complete_from.max(read_at);
+        }
+        self.reached = Some(reached);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn position(timeline: u32, wal: u64) -> Position {
+        let text = format!("6a1c-{timeline:08x}-4005-4010-1/1-1/1f/10:20:");
+        Position { wal, ..Position::parse(&text).unwrap() }
+    }
+
+    #[test]
+    fn codes_since_a_place_are_known_from_the_first_position_on() {
+        let (start, one, two) = (position(1, 100), position(1, 110), position(1, 120));
+        let mut recent = Recent::default();
+        assert_eq!(recent.codes_after(&start, 100), Some(vec![]), "the position has seen no later commit");
+        assert_eq!(recent.codes_after(&start, 99), None);
+        recent.add(&start, one.clone(), ["b", "a"].into_iter(), 9);
+        recent.add(&one, two.clone(), ["a", "c"].into_iter(), 9);
+        let after = |wal| recent.codes_after(&two, wal).map(|codes| codes.concat());
+        assert_eq!(after(99), None);
+        assert_eq!(after(100).unwrap(), "abc");
+        assert_eq!(after(109).unwrap(), "abc");
+        assert_eq!(after(110).unwrap(), "ac");
+        assert_eq!(after(120).unwrap(), "");
+        // Another replica, or one that did not receive the last delta.
+        assert_eq!(recent.codes_after(&one, 109), None);
+        assert_eq!(recent.codes_after(&one, 110), Some(vec![]));
+        let parsed = position(1, u64::MAX);
+        assert_eq!(recent.codes_after(&parsed, 200), None);
+        recent.add(&parsed, two.clone(), ["d"].into_iter(), 9);
+        assert_eq!(recent.codes_after(&two, 119), None);
+        assert_eq!(recent.codes_after(&two, 120), Some(vec![]));
+    }
+
+    #[test]
+    fn dropped_codes_move_the_place_from_which_codes_are_known() {
+        let (start, one, two) = (position(1, 100), position(1, 110), position(1, 120));
+        let mut recent = Recent::default();
+        recent.add(&start, one.clone(), ["a", "b"].into_iter(), 3);
+        recent.add(&one, two.clone(), ["c", "d"].into_iter(), 3);
+        assert_eq!(recent.codes_after(&two, 109), None);
+        assert_eq!(recent.codes_after(&two, 110).unwrap(), ["c", "d"]);
+        // A delta of a replica elsewhere begins anew.
+        recent.add(&one, two.clone(), ["e"].into_iter(), 3);
+        assert_eq!(recent.codes_after(&two, 109), None);
+        assert_eq!(recent.codes_after(&two, 110).unwrap(), ["e"]);
+    }
+
+    #[test]
+    fn new_timeline_contains_everything_before_it() {
+        let (start, over, next) = (position(1, 100), position(2, 90), position(2, 95));
+        let mut recent = Recent::default();
+        recent.add(&start, over.clone(), ["a"].into_iter(), 9);
+        recent.add(&over, next.clone(), ["b"].into_iter(), 9);
+        assert_eq!(recent.codes_after(&next, 80).unwrap(), ["a", "b"]);
+        assert_eq!(recent.codes_after(&next, 90).unwrap(), ["b"]);
+    }
+}
