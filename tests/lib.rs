@@ -13,6 +13,7 @@ mod follower;
 mod followers;
 mod forger;
 pub mod limits;
+pub mod long_log;
 mod plane;
 pub mod propagation;
 pub mod roll;

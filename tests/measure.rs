@@ -8,10 +8,14 @@ use std::time::Duration;
 
 use tern_testkit::postgres::Options;
 use tern_tests::checker::{check, fleet_to_check};
+use tern_tests::clicks::fail_over_without_links;
+use tern_tests::long_log::{fleet_with_bulk, follow_long_log};
 use tern_tests::propagation::{fleet_with_commit_times, measure};
 use tern_tests::{Fleet, FleetOptions, Forger, eventually};
 
 const USAGE: &str = "usage: tern-measure propagation|open-transaction|flood|coherence SECONDS
+       tern-measure long-log LINKS
+       tern-measure lost-ids ROUNDS
        tern-measure load-test K6 [SETTING=VALUE...] [ARGUMENT...]";
 
 const CHANGES_PER_SECOND: u32 = 100;
@@ -23,10 +27,12 @@ async fn main() -> ExitCode {
     if let ["load-test", k6, ref more @ ..] = arguments[..] {
         return load_test(k6, more).await;
     }
-    let [what, seconds] = arguments[..] else { return usage() };
-    let Ok(seconds) = seconds.parse() else { return usage() };
-    let time = Duration::from_secs(seconds);
+    let [what, number] = arguments[..] else { return usage() };
+    let Ok(number) = number.parse::<u32>() else { return usage() };
+    let time = Duration::from_secs(number.into());
     match what {
+        "long-log" => long_log(number).await,
+        "lost-ids" => lost_ids(number).await,
         "propagation" => propagation(time).await,
         "open-transaction" => open_transaction(time).await,
         "flood" => flood(time).await,
@@ -85,6 +91,20 @@ async fn flood(time: Duration) {
 async fn coherence(time: Duration) {
     let fleet = fleet_to_check().await;
     print!("{}", check(&fleet, rand::random(), time, |_| {}).await);
+}
+
+/// Measures a log of at least a million changes. The last million is one transaction that changes existing links.
+async fn long_log(links: u32) {
+    let mut fleet = fleet_with_bulk(links).await;
+    println!("{links} links: {:?}", follow_long_log(&mut fleet, links.min(1_000_000)).await);
+}
+
+/// Loses links in failovers, and fails if a click on one of them is counted on a link that was given its id.
+async fn lost_ids(rounds: u32) {
+    for round in 1..=rounds {
+        fail_over_without_links().await;
+        println!("round {round}: 0 clicks on other links");
+    }
 }
 
 /// Runs the k6 scenario against one process of each plane, on a database with durable commits.

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
 use reqwest::Method;
 use serde_json::Value;
+use tern_tests::long_log::{fleet_with_bulk, follow_long_log};
 use tern_tests::{Fleet, eventually};
 
 /// Inserts `links` links of the second user by direct SQL, in one transaction.
@@ -91,33 +91,16 @@ async fn change_beside_a_large_transaction_does_not_wait_for_its_end() {
     assert_eq!(fleet.metric(0, "tern_replica_snapshots_total").await, 1.0);
 }
 
+/// The short form of `tern-measure long-log`.
 #[tokio::test(flavor = "multi_thread")]
 async fn cut_feeds_and_restarts_beside_a_long_log_load_no_snapshot() {
-    const LINKS: u32 = 20_000;
-    let mut fleet = start(10).await;
-    let code = fleet.code(1).await;
-    insert(&fleet, LINKS);
-    for _ in 0..3 {
-        fleet.run_sql("UPDATE urls SET is_active = NOT is_active WHERE user_id = 2");
-    }
-    wait_for_links(&fleet, LINKS + 10).await;
-    let before = count_loads(&fleet).await;
-    for n in 0..20 {
-        fleet.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'tern_redirector'");
-        eventually("the change is taken", async || {
-            let body = serde_json::json!({"original_url": format!("https://example.com/cut/{n}")});
-            fleet.call(Method::PUT, "/urls/1", &body).await.0 == 200
-        })
-        .await;
-    }
-    fleet.change(1, &code, "https://example.com/after/cuts").await;
-    assert_eq!(count_loads(&fleet).await, before, "after a cut deltas have to do");
-    for n in 0..5 {
-        let signal = if n % 2 == 0 { Signal::SIGTERM } else { Signal::SIGKILL };
-        fleet.restart_redirector_in_place(0, signal).await;
-        fleet.change(1, &code, &format!("https://example.com/restart/{n}")).await;
-        assert_eq!(fleet.metric(0, "tern_replica_snapshots_total").await, 0.0, "it started from its file");
-    }
+    const LINKS: u32 = 60_000;
+    let mut fleet = fleet_with_bulk(LINKS).await;
+    let figures = follow_long_log(&mut fleet, LINKS).await;
+    println!("{figures:?}");
+    assert!(figures.entries > 2 * u64::from(LINKS), "{figures:?}");
+    assert_eq!((figures.loads, figures.differing_codes), (0, 0));
+    assert!(figures.memory_most < figures.memory_before + 64, "{figures:?}");
     // Each of these links would otherwise have to be requested.
     fleet.run_sql("DELETE FROM urls WHERE user_id = 2");
     wait_for_links(&fleet, 10).await;

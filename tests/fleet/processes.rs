@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tern_testkit::server::Process;
@@ -173,12 +174,15 @@ impl Fleet {
     }
 
     /// Ends a redirector with `signal`, restarts it at its addresses, and waits until it is ready.
-    pub async fn restart_redirector_in_place(&mut self, n: usize, signal: Signal) {
+    /// Returns the time from the start of the new process.
+    pub async fn restart_redirector_in_place(&mut self, n: usize, signal: Signal) -> Duration {
         let ended = self.redirectors.remove(n);
         let addresses = ended.addresses.clone();
         ended.end(signal);
+        let began = Instant::now();
         let listen = [("REDIRECTOR_LISTEN", &*addresses[0]), ("REDIRECTOR_OPS_LISTEN", &*addresses[1])];
         self.redirectors.insert(n, self.start_redirector_with(n, &listen));
         self.wait_until_ready().await;
+        began.elapsed()
     }
 }
