@@ -74,6 +74,8 @@ pub struct ReplicaMetrics {
     pub audit_rows: IntCounter,
     pub divergent: IntCounter,
     pub file_errors: IntCounter,
+    pub file_base_bytes: IntCounter,
+    pub file_tail_bytes: IntCounter,
     pub delta_seconds: Histogram,
     pub propagation_seconds: Histogram,
 }
@@ -282,7 +284,18 @@ impl ReplicaMetrics {
                 "tern_replica_divergent_links_total",
                 "Codes whose link differed from the store. An audit found and corrected each.",
             ),
-            file_errors: counter("tern_replica_file_errors_total", "Snapshot files that could not be written or read."),
+            file_errors: counter(
+                "tern_replica_file_errors_total",
+                "Snapshot files that could not be written, or could not be read to the end.",
+            ),
+            file_base_bytes: counter(
+                "tern_replica_file_base_bytes_total",
+                "Bytes of snapshot files that were written with every link.",
+            ),
+            file_tail_bytes: counter(
+                "tern_replica_file_tail_bytes_total",
+                "Bytes of changes that were appended to the snapshot file.",
+            ),
             delta_seconds: registered(registry, Histogram::with_opts(seconds)),
             propagation_seconds: registered(registry, Histogram::with_opts(propagation)),
         }

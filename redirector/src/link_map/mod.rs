@@ -20,7 +20,7 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tern_common::served_link::{InvalidLink, LinkEncoder, LinkRow, ServedLink};
+use tern_common::served_link::{EncodedLink, InvalidLink, LinkEncoder, LinkRow, ServedLink};
 
 pub use self::memory::MapPin;
 use self::memory::{Heap, Shared, Writer};
@@ -86,14 +86,15 @@ pub struct LinkMapWriter {
 }
 
 impl LinkMapWriter {
-    /// Checks a row and publishes its link. A row that cannot be served changes nothing.
-    pub fn put(&mut self, row: &LinkRow<impl AsRef<str>>) -> Result<(), InvalidLink> {
-        self.writer.put(self.encoder.encode(row)?);
-        Ok(())
+    /// Checks a row, publishes its link and returns it. A row that cannot be served changes nothing.
+    pub fn put(&mut self, row: &LinkRow<impl AsRef<str>>) -> Result<EncodedLink<'_>, InvalidLink> {
+        let link = self.encoder.encode(row)?;
+        self.writer.put(link);
+        Ok(link)
     }
 
-    /// Makes the link under `code` inactive, if there is one: requests for it are answered with "gone".
-    pub fn deactivate(&mut self, code: &str) {
+    /// Makes the link under `code` inactive, if there is one, and returns it: requests for it are answered with "gone".
+    pub fn deactivate(&mut self, code: &str) -> Option<EncodedLink<'_>> {
         let inactive = MapPin::scope(|pin| {
             let mut link = self.map.find(pin, code)?;
             link.active = false;
@@ -102,6 +103,7 @@ impl LinkMapWriter {
         if let Some(inactive) = inactive {
             self.writer.put(inactive);
         }
+        inactive
     }
 
     /// Removes the link under `code`, if there is one.

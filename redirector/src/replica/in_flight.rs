@@ -12,8 +12,12 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_unti
 
 use super::audit::{AUDIT_RETRY, Suspects};
 use super::fetch::{FetchTimes, StoreAnswer};
+use super::file::{SnapshotFile, Written};
 
 pub(super) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A snapshot file and the outcome of its write.
+pub(super) type Saved = (SnapshotFile, io::Result<Written>);
 
 /// Work in progress, at most one piece of each kind.
 pub(super) struct InFlight {
@@ -22,7 +26,7 @@ pub(super) struct InFlight {
     pub(super) fetching: Option<Work<(FetchTimes, Result<StoreAnswer, StoreError>)>>,
     pub(super) beginning_audit: Option<Work<Result<Option<DigestKey>, StoreError>>>,
     pub(super) comparing: Option<Work<Result<Suspects, StoreError>>>,
-    pub(super) writing: Option<Work<io::Result<()>>>,
+    pub(super) writing: Option<Work<Saved>>,
     write_ticks: Interval,
     audit_ticks: Option<Interval>,
 }
@@ -36,7 +40,7 @@ pub(super) enum Completion {
     /// The key of the digests, with which an audit begins.
     DigestKey(Result<Option<DigestKey>, StoreError>),
     Compared(Result<Suspects, StoreError>),
-    Written(io::Result<()>),
+    Saved(Saved),
     WriteDue,
     AuditDue,
     ServeDue,
@@ -73,7 +77,7 @@ impl InFlight {
             (times, fetched) = finished(&mut self.fetching) => Completion::Fetched(times, fetched),
             key = finished(&mut self.beginning_audit) => Completion::DigestKey(key),
             compared = finished(&mut self.comparing) => Completion::Compared(compared),
-            written = finished(&mut self.writing) => Completion::Written(written),
+            saved = finished(&mut self.writing) => Completion::Saved(saved),
             _ = self.write_ticks.tick() => Completion::WriteDue,
             _ = some(self.audit_ticks.as_mut().map(Interval::tick)) => Completion::AuditDue,
             () = some(serve_at.map(sleep_until)) => Completion::ServeDue,
@@ -84,6 +88,11 @@ impl InFlight {
     /// Makes [`Completion::WriteDue`] come next.
     pub(super) fn write_soon(&mut self) {
         self.write_ticks.reset_immediately();
+    }
+
+    /// Makes [`Completion::WriteDue`] come after `pause`.
+    pub(super) fn postpone_write(&mut self, pause: Duration) {
+        self.write_ticks.reset_after(pause);
     }
 
     /// Makes [`Completion::AuditDue`] come next, unless audits are disabled.

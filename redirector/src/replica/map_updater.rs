@@ -1,7 +1,7 @@
 //! Applies the answers of the store to the map.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use tern_common::link_digest::DigestKey;
 use tern_common::store::{AgedChange, Cursor, LinkChange, StoreError};
@@ -13,6 +13,7 @@ use super::freshness::Freshness;
 use super::loss;
 use super::state_machine::Event;
 use super::touched::Touched;
+use super::unsaved::{Save, Unsaved};
 use crate::link_map::{LinkMap, LinkMapWriter, Replacement};
 use crate::metrics::ReplicaMetrics;
 
@@ -25,8 +26,8 @@ pub(super) struct MapUpdater {
     cursor: Option<Cursor>,
     /// Whether the map is that of the store at the cursor. While deltas catch up, some links are of a later moment.
     is_at_cursor: bool,
-    /// Whether the map has changed since the last write of the snapshot file began.
-    is_unsaved: bool,
+    /// Changes since the last write of the snapshot file began.
+    unsaved: Unsaved,
     /// Whether links may lack fields, because the writer of the snapshot file did not know them.
     lacks_fields: bool,
     audit: Option<Audit>,
@@ -35,13 +36,6 @@ pub(super) struct MapUpdater {
     seen_until: Option<Instant>,
     freshness: Arc<Freshness>,
     metrics: ReplicaMetrics,
-}
-
-/// Contents of the next snapshot file. The map may change while it is written.
-pub(super) struct NextFile {
-    pub(super) cursor: Cursor,
-    pub(super) equal_at: SystemTime,
-    pub(super) map: Arc<LinkMap>,
 }
 
 impl MapUpdater {
@@ -56,7 +50,7 @@ impl MapUpdater {
             allow_shrink,
             cursor: None,
             is_at_cursor: false,
-            is_unsaved: false,
+            unsaved: Unsaved::Everything,
             lacks_fields: false,
             audit: None,
             seen_until: None,
@@ -80,16 +74,13 @@ impl MapUpdater {
 
     /// Puts the links of the snapshot file into the map. They are not served before [`MapUpdater::serve`].
     pub(super) fn restore(&mut self, stored: FileContents) {
-        let FileContents { links, rejected, equal_at, has_all_fields, .. } = stored;
-        tracing::info!(
-            links = links.len(),
-            rejected,
-            has_all_fields,
-            "links were restored from the snapshot file; deltas follow"
-        );
+        let FileContents { rejected, equal_at, has_all_fields, can_grow, .. } = stored;
         // Millions of links take long, and the thread has other tasks.
-        tokio::task::block_in_place(|| self.writer.replace(links));
+        tokio::task::block_in_place(|| stored.restore(&mut self.writer));
+        let links = self.map().len();
+        tracing::info!(links, rejected, has_all_fields, "links were restored from the snapshot file; deltas follow");
         self.lacks_fields = !has_all_fields;
+        self.unsaved = if can_grow { Unsaved::nothing() } else { Unsaved::Everything };
         self.metrics.links.set(gauge(self.map().len()));
         self.freshness.mark_restored(equal_at);
     }
@@ -156,7 +147,7 @@ impl MapUpdater {
         if let Some(audit) = &mut self.audit {
             audit.void();
         }
-        (self.is_unsaved, self.lacks_fields) = (true, false);
+        (self.unsaved, self.lacks_fields) = (Unsaved::Everything, false);
     }
 
     /// Replaces the links of the map. If fewer than half of the served links would be left, none is removed.
@@ -186,7 +177,6 @@ impl MapUpdater {
     fn apply_changes(&mut self, changes: Vec<AgedChange>, read_at: Instant) {
         self.metrics.deltas.inc();
         self.metrics.changes.inc_by(changes.len() as u64);
-        self.is_unsaved |= !changes.is_empty();
         // A change may grow the table, which takes as long as a load.
         tokio::task::block_in_place(|| {
             for AgedChange { change, age } in changes {
@@ -209,7 +199,7 @@ impl MapUpdater {
             audit.void();
         }
         // The cursor of the last snapshot file is of the earlier history, and a restart from it needs a full load.
-        self.is_unsaved = true;
+        self.mark_unsaved();
     }
 
     fn apply_change(&mut self, change: LinkChange) {
@@ -217,18 +207,26 @@ impl MapUpdater {
             audit.touch(change.short_code(), self.writer.map());
         }
         match change {
-            LinkChange::Put(row) => {
-                if let Err(error) = self.writer.put(&row) {
+            LinkChange::Put(row) => match self.writer.put(&row) {
+                Ok(link) => self.unsaved.put(link),
+                Err(error) => {
                     log_rejected(row.url_id, error);
                     self.metrics.rejected_rows.inc();
                     // A row that cannot be served leaves the old link, but deactivation needs no valid target.
-                    if !row.is_active {
-                        self.writer.deactivate(&row.short_code);
+                    if !row.is_active
+                        && let Some(link) = self.writer.deactivate(&row.short_code)
+                    {
+                        self.unsaved.put(link);
                     }
                 }
-            }
-            LinkChange::Removed { short_code } => self.writer.remove(&short_code),
+            },
+            LinkChange::Removed { short_code } => self.remove(&short_code),
         }
+    }
+
+    fn remove(&mut self, code: &str) {
+        self.writer.remove(code);
+        self.unsaved.remove(code);
     }
 
     /// Measures the time from the commit of a change until now, when it is served.
@@ -288,33 +286,37 @@ impl MapUpdater {
         }
         let is_loss = self.is_refused_loss(self.map().len().saturating_sub(removals));
         self.metrics.refused_removals.set(if is_loss { gauge(removals) } else { 0 });
-        self.is_unsaved |= !wrong.is_empty();
         tokio::task::block_in_place(|| {
             for (code, row) in wrong {
                 match row {
-                    Some(row) => self.writer.put(&row).expect("a suspect was checked when it was found"),
+                    Some(row) => {
+                        self.unsaved.put(self.writer.put(&row).expect("a suspect was checked when it was found"));
+                    }
                     None if is_loss => {}
-                    None => self.writer.remove(&code),
+                    None => self.remove(&code),
                 }
             }
         });
     }
 
-    /// Returns the contents of the next snapshot file, if the map has changed since the last call.
+    /// Returns the contents of the next write of the snapshot file, if the map has changed since the last call.
     ///
     /// Links that may lack fields are not written, because the file would claim that its writer knew them.
-    pub(super) fn take_next_file(&mut self) -> Option<NextFile> {
-        if !self.is_unsaved || self.lacks_fields {
+    pub(super) fn take_unsaved(&mut self) -> Option<Save> {
+        if self.lacks_fields {
             return None;
         }
         let (cursor, equal_at) = (self.cursor.clone()?, self.freshness.equal_at()?);
-        self.is_unsaved = false;
-        Some(NextFile { cursor, equal_at, map: Arc::clone(self.map()) })
+        Some(Save { cursor, equal_at, unsaved: self.unsaved.take()?, map: Arc::clone(self.map()) })
+    }
+
+    pub(super) fn unsaved(&self) -> &Unsaved {
+        &self.unsaved
     }
 
     /// Notes that the contents taken last were not written.
     pub(super) fn mark_unsaved(&mut self) {
-        self.is_unsaved = true;
+        self.unsaved = Unsaved::Everything;
     }
 }
 

@@ -9,6 +9,7 @@
 //!   fetch, audit        requests to the store
 //!     map_sums, touched the sums of the map while it changes
 //!   map_updater, loss   apply the answers of the store to the map
+//!   unsaved             the changes that the snapshot file does not have yet
 //!   snapshot_schedule   reads and writes the snapshot file
 //!     file              the format of the snapshot file
 //!   announcer           announces the cursor on the bus
@@ -26,8 +27,8 @@ mod map_updater;
 mod snapshot_schedule;
 mod state_machine;
 mod touched;
+mod unsaved;
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,12 +43,13 @@ use self::announcer::Announcer;
 pub use self::announcer::StatusSource;
 use self::audit::Suspects;
 use self::fetch::{FetchTimes, StoreAnswer, fetch};
-use self::file::FileContents;
+use self::file::{FileContents, SnapshotFile, Written};
 pub use self::freshness::Freshness;
-use self::in_flight::{Completion, InFlight, Work};
+use self::in_flight::{Completion, InFlight, Saved, Work};
 use self::map_updater::MapUpdater;
-use self::snapshot_schedule::WRITE_EVERY;
+use self::snapshot_schedule::{PAUSE, WRITE_EVERY};
 use self::state_machine::{Action, Event, Start, StateMachine};
+use self::unsaved::Unsaved;
 use crate::link_map::LinkMapWriter;
 use crate::metrics::ReplicaMetrics;
 
@@ -115,7 +117,8 @@ struct PendingFile {
 struct Replica {
     store: Arc<dyn LinkFeed>,
     bus: Arc<dyn Bus>,
-    file: Option<PathBuf>,
+    /// The snapshot file. `None` without one, and while it is written.
+    file: Option<SnapshotFile>,
     updater: MapUpdater,
     metrics: ReplicaMetrics,
     machine: StateMachine,
@@ -133,7 +136,7 @@ impl Replica {
         mut updater: MapUpdater,
         metrics: ReplicaMetrics,
     ) -> Replica {
-        let stored = snapshot_schedule::read(config.file.as_ref(), &metrics).await;
+        let (file, stored) = snapshot_schedule::read(config.file.map(SnapshotFile::new), &metrics).await;
         let start = match &stored {
             None => Start::Empty,
             Some(stored) if stored.has_all_fields => Start::Restored,
@@ -148,7 +151,7 @@ impl Replica {
             in_flight: InFlight::new(WRITE_EVERY, config.audit_every),
             pending: stored.map(|stored| PendingFile { stored: Some(stored), serve_at }),
             audits_first: start == Start::Restored,
-            file: config.file,
+            file,
             store,
             bus,
             updater,
@@ -192,7 +195,7 @@ impl Replica {
             Completion::Fetched(times, answer) => event = Some(self.on_fetched(times, answer)),
             Completion::DigestKey(key) => self.on_digest_key(key),
             Completion::Compared(compared) => event = self.on_compared(compared),
-            Completion::Written(written) => self.note_written(written),
+            Completion::Saved(saved) => self.note_saved(saved),
             Completion::WriteDue if self.in_flight.writing.is_none() => self.in_flight.writing = self.begin_write(),
             Completion::AuditDue => self.on_audit_due(),
             Completion::ServeDue => self.on_serve_due(),
@@ -245,7 +248,7 @@ impl Replica {
             self.audits_first = false;
             self.in_flight.audit_soon();
         }
-        if event == Event::SnapshotApplied {
+        if event == Event::SnapshotApplied || self.updater.unsaved().is_much() {
             self.in_flight.write_soon();
         }
         event
@@ -302,16 +305,36 @@ impl Replica {
     }
 
     /// Starts to write the snapshot file if the map has changed since the last write began.
-    fn begin_write(&mut self) -> Option<Work<io::Result<()>>> {
-        let path = self.file.clone()?;
-        self.updater.take_next_file().map(|next| snapshot_schedule::write(path, next))
+    fn begin_write(&mut self) -> Option<Work<Saved>> {
+        let file = self.file.take()?;
+        if file.is_old() {
+            self.updater.mark_unsaved();
+        }
+        let Some(save) = self.updater.take_unsaved() else {
+            self.file = Some(file);
+            return None;
+        };
+        Some(snapshot_schedule::write(file, save))
     }
 
-    fn note_written(&mut self, written: io::Result<()>) {
-        if let Err(error) = written {
-            self.updater.mark_unsaved();
-            self.metrics.file_errors.inc();
-            tracing::error!(%error, "snapshot file was not written; a restart would use an older one; trying again within a minute");
+    fn note_saved(&mut self, (file, written): Saved) {
+        self.file = Some(file);
+        match written {
+            Ok(Written::Base(bytes)) => self.metrics.file_base_bytes.inc_by(bytes),
+            Ok(Written::Record(bytes)) => self.metrics.file_tail_bytes.inc_by(bytes),
+            Ok(Written::Nothing) => {
+                tracing::debug!("another process writes the snapshot file; it is written when that process has ended");
+                self.updater.mark_unsaved();
+                return;
+            }
+            Err(error) => {
+                self.updater.mark_unsaved();
+                self.metrics.file_errors.inc();
+                tracing::error!(%error, "snapshot file was not written; a restart would use an older one; trying again within a minute");
+            }
+        }
+        if matches!(self.updater.unsaved(), Unsaved::Everything) {
+            self.in_flight.postpone_write(PAUSE);
         }
     }
 
@@ -319,10 +342,10 @@ impl Replica {
     async fn write_last(mut self) {
         let under_way = self.in_flight.writing.take();
         if let Some(writing) = under_way {
-            self.note_written(writing.await);
+            self.note_saved(writing.await);
         }
         if let Some(writing) = self.begin_write() {
-            self.note_written(writing.await);
+            self.note_saved(writing.await);
         }
     }
 }

@@ -37,6 +37,7 @@ mod request_ids;
 mod routing;
 mod settings;
 mod shell_help;
+mod snapshot_file;
 mod stores;
 mod support;
 mod terminal;

@@ -1,4 +1,4 @@
-//! Reads values from a snapshot file, before its checksum is verified.
+//! Reads values from a snapshot file, before their checksum is verified.
 
 use std::io::{self, Read};
 
@@ -19,12 +19,15 @@ pub enum FileError {
 const BUFFER: usize = 1 << 17;
 
 /// Mark before each link.
-pub(super) const RECORD: u8 = 1;
+pub(super) const LINK: u8 = 1;
+
+/// Longest cursor, and longest list of fields.
+pub(super) const MAX_TEXT: usize = 1 << 16;
 
 /// Takes the encoded link at the start of `bytes`. Returns `None` if there is none, or only a part of one.
 #[inline]
 pub(super) fn take_link<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, FileError> {
-    let Some((&RECORD, behind)) = bytes.split_first() else { return Ok(None) };
+    let Some((&LINK, behind)) = bytes.split_first() else { return Ok(None) };
     let Some(len) = behind.first_chunk().map(encoded_len) else { return Ok(None) };
     if len > MAX_ENCODED_LEN {
         return Err(FileError::Damaged);
@@ -41,13 +44,14 @@ pub(super) struct Input<R> {
     buffer: Vec<u8>,
     /// Start of the next value in the buffer.
     at: usize,
-    /// Checksum of the bytes that were taken and released.
+    /// Bytes that were taken and released, and their checksum.
+    released: u64,
     checksum: u32,
 }
 
 impl<R: Read> Input<R> {
     pub(super) fn new(inner: R) -> Input<R> {
-        Input { inner, buffer: Vec::new(), at: 0, checksum: 0 }
+        Input { inner, buffer: Vec::new(), at: 0, released: 0, checksum: 0 }
     }
 
     /// Returns the next links, as many as are in the buffer. Returns `None` if no link follows.
@@ -56,48 +60,64 @@ impl<R: Read> Input<R> {
             let bytes = &self.buffer[self.at..];
             let mut rest = bytes;
             while take_link(&mut rest)?.is_some() {}
-            let len = bytes.len() - rest.len();
+            let (len, len_of_rest) = (bytes.len() - rest.len(), rest.len());
             if len > 0 {
                 return Ok(Some(self.take(len)?.to_vec()));
             }
-            if rest.first().is_some_and(|mark| *mark != RECORD) {
+            if rest.first().is_some_and(|mark| *mark != LINK) {
                 return Ok(None);
             }
             // The next value is not complete.
-            self.fill(rest.len() + 1)?;
+            if !self.has(len_of_rest + 1)? {
+                return Err(FileError::Damaged);
+            }
         }
     }
 
     /// Takes the next `len` bytes. Returns [`FileError::Damaged`] if there are fewer.
     #[inline]
     pub(super) fn take(&mut self, len: usize) -> Result<&[u8], FileError> {
-        if self.buffer.len() - self.at < len {
-            self.fill(len)?;
+        self.take_if_there(len)?.ok_or(FileError::Damaged)
+    }
+
+    /// Takes the next `len` bytes. Returns `None` if there are fewer.
+    #[inline]
+    pub(super) fn take_if_there(&mut self, len: usize) -> io::Result<Option<&[u8]>> {
+        if !self.has(len)? {
+            return Ok(None);
         }
         let taken = &self.buffer[self.at..self.at + len];
         self.at += len;
-        Ok(taken)
+        Ok(Some(taken))
     }
 
-    fn fill(&mut self, len: usize) -> Result<(), FileError> {
-        self.release_taken();
-        self.inner.by_ref().take(BUFFER.max(len) as u64).read_to_end(&mut self.buffer)?;
-        if self.buffer.len() < len { Err(FileError::Damaged) } else { Ok(()) }
+    /// Returns whether at least `len` bytes follow.
+    #[inline]
+    pub(super) fn has(&mut self, len: usize) -> io::Result<bool> {
+        if self.buffer.len() - self.at < len {
+            self.release_taken();
+            self.inner.by_ref().take(BUFFER.max(len) as u64).read_to_end(&mut self.buffer)?;
+        }
+        Ok(self.buffer.len() - self.at >= len)
+    }
+
+    /// Returns the number of bytes that were taken.
+    pub(super) fn taken(&self) -> u64 {
+        self.released + self.at as u64
     }
 
     fn release_taken(&mut self) {
         self.checksum = crc32c::crc32c_append(self.checksum, &self.buffer[..self.at]);
         self.buffer.drain(..self.at);
+        self.released += self.at as u64;
         self.at = 0;
     }
 
-    /// Takes and verifies the checksum, which must be the end of the file.
-    pub(super) fn end(&mut self) -> Result<(), FileError> {
+    /// Takes the checksum of all bytes before it, and verifies it.
+    pub(super) fn checksum(&mut self) -> Result<(), FileError> {
         self.release_taken();
         let expected = self.checksum.to_le_bytes();
-        let checks_out = self.array()? == expected;
-        let is_end = self.at == self.buffer.len() && self.inner.read(&mut [0])? == 0;
-        if checks_out && is_end { Ok(()) } else { Err(FileError::Damaged) }
+        if self.array()? == expected { Ok(()) } else { Err(FileError::Damaged) }
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], FileError> {
@@ -117,4 +137,8 @@ impl<R: Read> Input<R> {
         let len = self.array().map(u32::from_le_bytes)? as usize;
         if len <= max { Ok(len) } else { Err(FileError::Damaged) }
     }
+}
+
+pub(super) fn text(bytes: &[u8]) -> Result<&str, FileError> {
+    std::str::from_utf8(bytes).map_err(|_| FileError::Damaged)
 }
