@@ -78,7 +78,7 @@ pub struct Report {
     lost: LostChanges,
     differing: usize,
     /// Full loads of the maps after the start.
-    pub whole_loads: f64,
+    whole_loads: usize,
     /// Longest time for which an admin refused changes while PostgreSQL took them.
     pub refusal: Duration,
     /// Longest time without a commit of any client.
@@ -103,6 +103,7 @@ impl Report {
             ("codes differ", self.differing),
             ("clicks were dropped", clicks.dropped),
             ("planes ended", self.ended_planes),
+            ("maps were loaded whole", self.whole_loads),
         ];
         counts.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{count} {what}")).collect()
     }
@@ -211,7 +212,7 @@ async fn run_on(network: Arc<Network>, drill: &Drill) -> Report {
         gone: count(&writing.counts.gone),
         lost,
         differing,
-        whole_loads: hosts.sum("tern_replica_snapshots_total ").await - loads,
+        whole_loads: (hosts.sum("tern_replica_snapshots_total ").await - loads) as usize,
         refusal: writing.timeline.longest_refusal(began, ended),
         outage: writing.timeline.longest_outage(began, ended),
         ended_planes: hosts.ended_planes(),
