@@ -8,9 +8,11 @@ use serde_json::{Value, json};
 
 use crate::support::{Tern, eventually};
 
-/// Links of one request. The changes of some seconds are appended to the file, which a new base would replace if they
-/// were many more.
-const LINKS: usize = 50;
+/// Links of one request.
+const LINKS: usize = 10;
+
+/// Pause between two requests. Without one, more changes than a tail may have would come in the seconds between two writes.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The file and the deltas after it must lead to the links of the store, which the audit after the start compares.
 #[tokio::test(flavor = "multi_thread")]
@@ -28,7 +30,9 @@ async fn killed_process_starts_from_its_snapshot_file_with_the_links_of_the_stor
             let body = json!(urls);
             async move {
                 // The last request fails when the process is killed.
-                while create_all(&api, &body).await.is_ok() {}
+                while create_all(&api, &body).await.is_ok() {
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
         });
         tokio::time::sleep(Duration::from_millis(wait)).await;
