@@ -41,11 +41,11 @@ pub(crate) struct Fields {
     /// Number of visits after which the link is used up, since it was made; or none
     #[arg(long, value_name = "N", value_parser = limit)]
     max_clicks: Option<Limit>,
-    /// Target for visitors that meet conditions, such as device=ios,country=AT:https://example.com/app, once for each; the
-    /// first that matches wins; '' is none
+    /// Target for visitors that meet conditions, such as `device=ios,country=AT:https://example.com/app`, once for each;
+    /// the first that matches wins; '' is none
     #[arg(long = "rule", value_name = "CONDITIONS:URL", value_parser = parse_rule)]
     rules: Vec<RoutingItem>,
-    /// Target for a share of the visitors in percent, such as https://example.com/b=30, two to four times; '' is none
+    /// Target for a share of the visitors in percent, such as `https://example.com/b=30`, two to four times; '' is none
     #[arg(long = "split", value_name = "URL=PERCENT", value_parser = parse_variant)]
     variants: Vec<RoutingItem>,
     /// Name of the link in another program, unique for each owner; '' is none
