@@ -19,7 +19,7 @@ const DELETION_LOCK: i64 = i64::from_be_bytes(*b"TERNAUDT");
 /// The number of entries that one transaction deletes.
 const ENTRIES_AT_ONCE: i64 = 20_000;
 
-/// Returns the column with which a statement signs its audit entries. Its parameter is [`author`].
+/// Returns the column with which a statement signs its audit entries. Its parameter is [`author`](crate::store::author::author).
 pub(super) fn signed_by(parameter: &str) -> String {
     format!("set_config('tern.token', {parameter}, true)")
 }
