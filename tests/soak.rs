@@ -1,4 +1,4 @@
-//! `make soak`: longer runs of the test suite's drills, all or those that are named. It takes an hour at most, and
+//! `make soak`: longer runs of the test suite's drills, all or those that are named. It takes an hour and a half, and
 //! stops at the first loss. The drill `cluster` needs root, and repeats its faults with a seed: `tern-soak cluster 7`.
 
 #![expect(clippy::print_stdout, reason = "the program prints what it measured")]

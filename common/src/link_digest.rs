@@ -99,31 +99,48 @@ impl LinkDigester {
 
 /// Writes the fields of a row except `is_exhausted`, which has a digest of its own, since it changes apart from the row.
 fn write_fields(row: &LinkRow<impl AsRef<str>>, key: &DigestKey, out: &mut Vec<u8>) -> std::io::Result<()> {
-    let (code, target) = (row.short_code.as_ref(), row.original_url.as_ref());
-    let active = if row.is_active { 't' } else { 'f' };
-    write!(out, "{}{} {} {active} {code} {target}", key.0, row.url_id, row.owner_id)?;
-    if let Some(end) = row.expires_at {
+    // Each field is named, so that a new one has to be added here and to the function `link_digest` of PostgreSQL.
+    let LinkRow {
+        url_id,
+        owner_id,
+        short_code,
+        original_url,
+        is_active,
+        expires_at,
+        starts_at,
+        expired_url,
+        redirect_status,
+        forward_query,
+        max_clicks,
+        is_exhausted: _,
+        rules,
+        split,
+    } = row;
+    let (code, target) = (short_code.as_ref(), original_url.as_ref());
+    let active = if *is_active { 't' } else { 'f' };
+    write!(out, "{}{url_id} {owner_id} {active} {code} {target}", key.0)?;
+    if let Some(end) = expires_at {
         write!(out, "\ne{}", end.unix_seconds())?;
     }
-    if let Some(start) = row.starts_at {
+    if let Some(start) = starts_at {
         write!(out, "\ns{}", start.unix_seconds())?;
     }
-    if let Some(target) = &row.expired_url {
+    if let Some(target) = expired_url {
         write!(out, "\nu{}", target.as_ref())?;
     }
-    if let Some(status) = row.redirect_status {
+    if let Some(status) = redirect_status {
         write!(out, "\nr{status}")?;
     }
-    if let Some(forward) = row.forward_query {
+    if let Some(forward) = forward_query {
         write!(out, "\nq{forward}")?;
     }
-    if let Some(limit) = row.max_clicks {
+    if let Some(limit) = max_clicks {
         write!(out, "\nm{limit}")?;
     }
-    if let Some(rules) = &row.rules {
+    if let Some(rules) = rules {
         write!(out, "\nR{rules}")?;
     }
-    if let Some(split) = &row.split {
+    if let Some(split) = split {
         write!(out, "\nS{split}")?;
     }
     Ok(())
