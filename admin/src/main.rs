@@ -119,11 +119,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let mut ports = sockets.serve(&state, lifecycle.registry())?;
     let hidden = find_hidden_links(&*state.store).await.unwrap_or_default();
     let without_own_addresses = config.admin.own_addresses.is_empty().then_some(WITHOUT_PUBLIC_URL);
-    announce(
-        NAME,
-        &addresses,
-        state.access.warning().into_iter().chain(without_own_addresses).chain(hidden.as_deref()),
-    );
+    let open = state.access.warning();
+    announce(NAME, &addresses, open.as_deref().into_iter().chain(without_own_addresses).chain(hidden.as_deref()));
 
     let signal = tokio::select! {
         signal = lifecycle.stop_signal() => signal,

@@ -1,6 +1,7 @@
 //! The command `token create | list | revoke`, which changes the tokens of the store, also while a server runs.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -30,6 +31,13 @@ pub enum TokenCommand {
     List,
     /// Revoke a token; servers refuse it within two seconds
     Revoke { name: TokenName },
+}
+
+/// Returns the command of this program that creates a token, for messages to the operator.
+pub(crate) fn creation_command() -> String {
+    let program = std::env::args_os().next().map(PathBuf::from);
+    let name = program.as_deref().and_then(Path::file_name).unwrap_or_default();
+    format!("{} token create NAME --role admin", name.display())
 }
 
 fn parse_id(text: &str) -> Result<Id, String> {

@@ -166,7 +166,9 @@ async fn main() {
         run(&sqlite(&directory.path().join("tern.db"), clicks).await, "SQLite").await;
     }
     if wants("postgres") {
-        let server = Postgres::start_new(&Options { fsync: true, ..Options::default() });
+        // Without autovacuum, each read would pass the late hours that the upkeep deleted.
+        let options = Options { fsync: true, ..Options::default() }.set("autovacuum", "on");
+        let server = Postgres::start_new(&options.set("shared_buffers", "256MB").set("max_wal_size", "4GB"));
         run(&postgres(&server, clicks).await, "PostgreSQL").await;
     }
 }

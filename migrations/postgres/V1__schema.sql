@@ -465,7 +465,6 @@ REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION revoke_toke
 CREATE TRIGGER users_tokens_truncated AFTER TRUNCATE ON users
 FOR EACH STATEMENT EXECUTE FUNCTION revoke_tokens_of_users();
 
-
 -- Totals of the whole lists and of single filters, so that no page counts rows.
 --
 -- If writers updated one counter, they would wait for each other's commit. So each writer appends a delta, and a reader
@@ -634,7 +633,6 @@ CREATE TRIGGER urls_revised
 BEFORE UPDATE OF id, user_id, short_code, original_url, title, is_active, starts_at, expires_at, expired_url,
     redirect_status, forward_query, max_clicks, rules, split, created_at, updated_at, tags, notes, external_id, revision ON urls
 FOR EACH ROW EXECUTE FUNCTION raise_revision();
-
 
 -- Returns the details of events that Tern itself writes.
 --
@@ -911,7 +909,6 @@ BEGIN
     END LOOP;
 END $$;
 
-
 -- Moves a sequence past an id that it did not generate. It never moves the sequence back.
 --
 -- nextval() takes no lock, so setval() after reading the sequence could undo concurrent calls of nextval().
@@ -975,7 +972,6 @@ CREATE TRIGGER urls_delete_former_codes AFTER DELETE ON urls
 REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION remove_former_codes();
 CREATE TRIGGER urls_former_codes_truncated AFTER TRUNCATE ON urls
 FOR EACH STATEMENT EXECUTE FUNCTION remove_former_codes();
-
 
 -- The feed of changes that replicas follow. Triggers fill it, so it includes changes by psql or COPY.
 CREATE TABLE url_changes (
@@ -1091,7 +1087,6 @@ BEGIN
     ), false);
 END $$;
 
-
 -- The sums of the links that redirectors serve, so that an audit compares sums and reads only links whose sums differ.
 -- A bucket has the links of 4,096 consecutive ids. Its sum is the exclusive or of their digests.
 --
@@ -1154,16 +1149,14 @@ DECLARE
 BEGIN
     IF TG_OP = 'UPDATE' THEN
         INSERT INTO link_sum_changes (bucket, digest)
-        SELECT link.id >> 12, xor_all(link_digest(
-            key, id, user_id, short_code, original_url, is_active, expires_at, starts_at, expired_url, redirect_status,
-            forward_query, max_clicks, rules, split
-        )) AS digest
-        FROM (SELECT * FROM before UNION ALL SELECT * FROM after) AS link
-        GROUP BY 1
-        HAVING xor_all(link_digest(
-            key, id, user_id, short_code, original_url, is_active, expires_at, starts_at, expired_url, redirect_status,
-            forward_query, max_clicks, rules, split
-        )) <> 0;
+        SELECT bucket, digest FROM (
+            SELECT id >> 12 AS bucket, xor_all(link_digest(
+                key, id, user_id, short_code, original_url, is_active, expires_at, starts_at, expired_url,
+                redirect_status, forward_query, max_clicks, rules, split
+            )) AS digest
+            FROM (SELECT * FROM before UNION ALL SELECT * FROM after) AS link GROUP BY 1
+        ) AS sums
+        WHERE digest <> 0;
     ELSE
         INSERT INTO link_sum_changes (bucket, digest)
         SELECT id >> 12, xor_all(link_digest(
@@ -1233,7 +1226,6 @@ BEGIN
     UPDATE replica_meta SET verified_below = coalesce(past, 0);
 END $$;
 
-
 -- TRUNCATE reports no rows. So the totals restart, replicas have to take a snapshot, and the events are deleted too.
 CREATE FUNCTION clear_truncated() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -1270,7 +1262,6 @@ BEGIN
         EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', fired.of_table, fired.name);
     END LOOP;
 END $$;
-
 
 -- A redirector's role may insert events, but not lock links or write counts. These functions do so as their owner, the
 -- role that migrates.

@@ -374,7 +374,6 @@ CREATE TRIGGER users_revoke_tokens AFTER DELETE ON users BEGIN
     WHERE user_id = OLD.id;
 END;
 
-
 -- Totals of the whole lists and of single filters, so that no page counts rows.
 CREATE TABLE row_counts (
     list TEXT NOT NULL,
@@ -660,7 +659,6 @@ END;
 CREATE TRIGGER urls_delete_former_codes AFTER DELETE ON urls BEGIN
     DELETE FROM former_codes WHERE url_id = OLD.id;
 END;
-
 
 -- The feed of changes that replicas follow. SQLite has one writer, so the order of sequences is the order of commits.
 -- Triggers fill it, so it includes changes by the sqlite3 shell.

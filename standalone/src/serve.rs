@@ -74,7 +74,8 @@ pub async fn serve(config: Config, with_sample: bool) -> anyhow::Result<()> {
         let place = config.place() + if is_new { " (new)" } else { "" };
         let addresses = addresses(&*store, place, api_addr, fast, ops).await;
         let hidden = find_hidden_links(&*store).await.unwrap_or_default();
-        let warnings = warning.as_deref().into_iter().chain(state.access.warning()).chain(hidden.as_deref());
+        let open = state.access.warning();
+        let warnings = warning.as_deref().into_iter().chain(open.as_deref()).chain(hidden.as_deref());
         announce(NAME, &addresses, warnings);
         std::future::pending().await
     };

@@ -33,6 +33,7 @@ use super::requirement::TokenRequirement;
 use crate::config::{AccessConfig, AdminConfig, AuthMode};
 use crate::request_log::quota::LogQuota;
 use crate::shared_call::SharedCall;
+use crate::token_command::creation_command;
 
 /// Time between two reads of the list. With the time of a read, a revoked token is refused within two seconds.
 const REFRESH: Duration = Duration::from_secs(1);
@@ -157,9 +158,10 @@ impl Access {
             match mode {
                 AuthMode::Tokens => access.create_first_token(&config.access.token_file).await?,
                 AuthMode::Auto if !access.is_local => bail!(
-                    "other machines can reach {}, and there is no token yet: create one (token create NAME --role admin), \
+                    "other machines can reach {}, and there is no token yet: create one ({}), \
                      or set ADMIN_AUTH=tokens to have one created, or ADMIN_AUTH=none to admit every client",
-                    config.listen
+                    config.listen,
+                    creation_command()
                 ),
                 AuthMode::Auto | AuthMode::Off => {}
             }
@@ -300,17 +302,21 @@ impl Access {
     }
 
     /// Returns a warning for the operator if the API needs no token, or stays closed without one.
-    pub fn warning(&self) -> Option<&'static str> {
+    pub fn warning(&self) -> Option<String> {
         match self.mode {
-            AuthMode::Off => Some("ADMIN_AUTH=none: every client that reaches the API may do everything."),
-            AuthMode::Auto if self.bearers().is_empty() && !self.is_open() => Some(
+            AuthMode::Off => Some("ADMIN_AUTH=none: every client that reaches the API may do everything.".to_owned()),
+            AuthMode::Auto if self.bearers().is_empty() && !self.is_open() => Some(format!(
                 "The database has no token, but the API required one before (tokens-required in TERN_DATA_DIR), so it stays \
-                 closed. Create a token: token create NAME --role admin",
-            ),
-            AuthMode::Auto | AuthMode::Tokens => self.is_open().then_some(
-                "The API is open to every program on this machine; do not forward its port. \
-                 To close it, create a token: token create NAME --role admin",
-            ),
+                 closed. Create a token: {}",
+                creation_command()
+            )),
+            AuthMode::Auto | AuthMode::Tokens => self.is_open().then(|| {
+                format!(
+                    "The API is open to every program on this machine; do not forward its port. \
+                     To close it, create a token: {}",
+                    creation_command()
+                )
+            }),
         }
     }
 }

@@ -12,11 +12,16 @@ use tern_common::link_digest::{DigestKey, LinkDigester};
 
 use crate::link_map::{LinkMap, MapPin};
 
+/// Most codes that are kept, in about 15 MB.
+const MOST: usize = 100_000;
+
 /// The codes that were changed since an audit began. The writer of the map inserts, and the audit reads.
 #[derive(Debug)]
 pub(super) struct Touched {
     /// Whether there is any code, so that a walk of an unchanged map takes no lock.
     is_any: AtomicBool,
+    /// Whether there were more codes than are kept. None is kept any more, so the audit can correct nothing.
+    is_overfull: AtomicBool,
     codes: Mutex<Codes>,
 }
 
@@ -39,14 +44,20 @@ pub(super) struct Original {
 impl Touched {
     pub(super) fn new(key: Option<DigestKey>) -> Touched {
         let codes = Codes { digester: key.map(LinkDigester::new), links: HashMap::new() };
-        Touched { is_any: AtomicBool::new(false), codes: Mutex::new(codes) }
+        Touched { is_any: AtomicBool::new(false), is_overfull: AtomicBool::new(false), codes: Mutex::new(codes) }
     }
 
     /// Inserts a code whose link is not changed yet.
     pub(super) fn insert(&self, code: &str, map: &LinkMap) {
+        if self.is_overfull() {
+            return;
+        }
         let mut codes = self.lock();
         let Codes { digester, links } = &mut *codes;
-        if !links.contains_key(code) {
+        if links.len() == MOST {
+            *links = HashMap::new();
+            self.is_overfull.store(true, Ordering::Release);
+        } else if !links.contains_key(code) {
             let original = digester.as_mut().and_then(|digester| {
                 MapPin::scope(|pin| {
                     let link = map.find(pin, code)?;
@@ -56,6 +67,10 @@ impl Touched {
             links.insert(code.to_owned(), original);
             self.is_any.store(true, Ordering::Release);
         }
+    }
+
+    pub(super) fn is_overfull(&self) -> bool {
+        self.is_overfull.load(Ordering::Acquire)
     }
 
     pub(super) fn contains(&self, code: &str) -> bool {

@@ -44,7 +44,7 @@ async fn start_refused_for_lack_of_tokens_creates_the_store() {
     let refused = run_whole(tern(directory.path(), &["serve"]).env("ADMIN_LISTEN", "0.0.0.0:0"));
     let error_output = text(&refused.stderr);
     assert!(
-        refused.status.code() == Some(1) && error_output.contains("token create NAME --role admin"),
+        refused.status.code() == Some(1) && error_output.contains("(tern token create NAME --role admin"),
         "{error_output}"
     );
     let made = run_whole(&mut tern(directory.path(), &["token", "create", "ops", "--role", "admin"]));
