@@ -264,21 +264,27 @@ pub async fn lose_synchronous_standby() {
 }
 
 /// The figures of many requests for one limited link.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct FastRun {
     /// p99 of the limited link.
     pub limited: Duration,
-    /// p99 of a plain link beside as many further requests for a plain link.
-    pub beside_plain: Duration,
-    /// p99 of the plain link beside the limited one.
-    pub beside_limited: Duration,
+    /// p99 of a plain link beside the limited one, divided by its p99 beside as many further requests for a plain link. In
+    /// each turn, sorted.
+    pub neighbour: Vec<f64>,
     pub requests: usize,
     /// Requests for the limited link that were not redirected.
     pub failed: usize,
 }
 
+impl FastRun {
+    /// Returns the median ratio of the neighbour.
+    pub fn neighbour_median(&self) -> f64 {
+        self.neighbour[self.neighbour.len() / 2]
+    }
+}
+
 /// Follows one limited link at `rate` requests a second beside a plain one, in turns with a plain one.
-pub async fn follow_fast(rate: u32, time: Duration) -> FastRun {
+pub async fn follow_fast(rate: u32, turns: u32, time: Duration) -> FastRun {
     let fleet = Fleet::start(1, &[("REDIRECTOR_WORKERS", "2")]).await;
     let plain = fleet.code(1).await;
     insert_limited(&fleet, 1, 1_000_000_000).await;
@@ -288,24 +294,23 @@ pub async fn follow_fast(rate: u32, time: Duration) -> FastRun {
         let own = Followers::start(CLIENTS, address, code, Some(rate));
         tokio::time::sleep(time).await;
         let own = own.finish().await;
-        (others.finish().await, own)
+        (percentile(&others.finish().await.times, 0.99), own)
     };
-    let (mut beside_plain, mut beside_limited, mut limited, mut failed) = (Vec::new(), Vec::new(), Vec::new(), 0);
-    for _ in 0..2 {
-        beside_plain.extend(measure(&plain).await.0.times);
-        let (others, own) = measure(&code(0)).await;
-        beside_limited.extend(others.times);
+    let (mut neighbour, mut limited, mut failed) = (Vec::new(), Vec::new(), 0);
+    for _ in 0..turns {
+        let (beside_plain, _) = measure(&plain).await;
+        let (beside_limited, own) = measure(&code(0)).await;
+        neighbour.push(beside_limited.as_secs_f64() / beside_plain.as_secs_f64());
         failed += own.refused.len() + own.unanswered.len();
         limited.extend(own.times);
     }
+    neighbour.sort_by(f64::total_cmp);
     let seconds = fleet.metric(0, "tern_limited_take_seconds_sum").await;
     let takes = fleet.metric(0, "tern_limited_take_seconds_count").await;
-    let [p99, beside_plain, beside_limited] =
-        [&limited, &beside_plain, &beside_limited].map(|times| percentile(times, 0.99));
-    let run = FastRun { limited: p99, beside_plain, beside_limited, requests: limited.len(), failed };
+    let run = FastRun { limited: percentile(&limited, 0.99), neighbour, requests: limited.len(), failed };
     println!(
-        "{rate} requests a second wanted for {:?}: {run:?}; {takes} takes of {:.1} ms",
-        time * 2,
+        "{rate} requests a second wanted for {:?}: {run:.2?}; {takes} takes of {:.1} ms",
+        time * turns,
         seconds * 1e3 / takes.max(1.0)
     );
     run

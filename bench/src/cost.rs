@@ -1,6 +1,7 @@
-//! CPU time and memory of a running server, from `/proc`.
+//! CPU time, sleeps and memory of a running server, from `/proc`.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -14,29 +15,38 @@ const CONTROL: &str = "tern-control";
 pub struct Cpu {
     pub serving: Duration,
     pub control: Duration,
+    /// The number of times that a serving thread slept until something happened.
+    pub sleeps: u64,
 }
 
 impl Cpu {
     /// Returns the CPU time of the process `pid` and its children so far.
     pub fn of(pid: u32) -> Result<Cpu> {
         let hertz = sysconf(SysconfVar::CLK_TCK)?.context("the clock does not tick")?;
-        let mut ticks = [0; 2];
+        let (mut ticks, mut sleeps) = ([0; 2], 0);
         for pid in family(pid)? {
             for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
                 // A thread may end meanwhile.
-                let Ok(line) = fs::read_to_string(thread?.path().join("stat")) else { continue };
+                let read = |path: &Path| {
+                    Some((fs::read_to_string(path.join("stat")).ok()?, fs::read_to_string(path.join("status")).ok()?))
+                };
+                let Some((line, status)) = read(&thread?.path()) else { continue };
                 let (name, used) = thread_ticks(&line).context("/proc has another form")?;
                 ticks[usize::from(name == CONTROL)] += used;
+                if name != CONTROL {
+                    sleeps += number_of(&status, "voluntary_ctxt_switches:").context("/proc has another form")?;
+                }
             }
         }
         let [serving, control] = ticks.map(|ticks| Duration::from_secs_f64(ticks as f64 / hertz as f64));
-        Ok(Cpu { serving, control })
+        Ok(Cpu { serving, control, sleeps })
     }
 
     pub fn since(self, before: Cpu) -> Cpu {
         Cpu {
             serving: self.serving.saturating_sub(before.serving),
             control: self.control.saturating_sub(before.control),
+            sleeps: self.sleeps.saturating_sub(before.sleeps),
         }
     }
 }
@@ -69,8 +79,13 @@ fn thread_ticks(line: &str) -> Option<(&str, u64)> {
 }
 
 fn resident_of(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.split_whitespace().next()?.parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
+    number_of(status, "VmRSS:").map(|kibibytes| kibibytes << 10)
+}
+
+/// Returns the number behind a name at the start of a line.
+fn number_of(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -99,7 +99,10 @@ fn document(run: &Measurements) -> String {
         "{} links; wrk requests random ones over {CONNECTIONS} connections, {} rounds of {} s for each server: \
          `wrk -t1 -c{CONNECTIONS} -d{}s -s bench/codes.lua http://127.0.0.1:PORT -- CODES`.\n\
          \"Serving\" is the CPU time of the threads that answer or write journals.\n\
-         \"Control\" is that of Tern's threads that store the clicks in PostgreSQL, until the last click is stored.\n\n",
+         \"Control\" is that of Tern's threads that store the clicks in PostgreSQL, until the last click is stored.\n\
+         \"Sleeps\" are those of the serving threads for each 1,000 requests.\n\
+         A thread that sleeps less answers more requests at a time, and each of them costs less; threads that share the \
+         cores with control threads sleep less.\n\n",
         thousands(run.plan.sizes[0] as f64, 0),
         run.plan.rounds,
         run.plan.seconds,
@@ -197,8 +200,9 @@ fn goals_table(run: &Measurements) -> String {
 
 fn peaks_table(turns: &[Turns<Peak>]) -> String {
     let floor = find(turns, Case::hits(Kind::Floor));
-    let mut text =
-        String::from("| server | CPU serving, us | x floor | CPU control, us | requests/s |\n|---|---|---|---|---|\n");
+    let mut text = String::from(
+        "| server | CPU serving, us | x floor | CPU control, us | sleeps | requests/s |\n|---|---|---|---|---|---|\n",
+    );
     for row in turns {
         let serving = |peak: Peak| peak.serving;
         let to_floor = floor.and_then(|floor| Figure::ratio(&row.each(serving), &floor.each(serving)));
@@ -206,11 +210,12 @@ fn peaks_table(turns: &[Turns<Peak>]) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} |",
             row.case.name(),
             cell(row.figure(serving), 2),
             cell(to_floor, 2),
             cell(control, 2),
+            cell(row.figure(|peak| peak.sleeps), 0),
             cell(row.figure(|peak| peak.per_second), 0)
         );
     }

@@ -188,8 +188,10 @@ fn load(environment: &Environment, links: &Links, plan: &Plan, size: &mut Size) 
 }
 
 fn print_peak(name: &str, peak: Peak) {
-    let Peak { per_second, serving, control } = peak;
-    print_progress(&format!("  {name:<26} {per_second:>8.0}/s, {serving:>6.2} us serving, {control:>6.2} us control"));
+    let Peak { per_second, serving, control, sleeps } = peak;
+    print_progress(&format!(
+        "  {name:<26} {per_second:>8.0}/s, {serving:>6.2} us serving, {control:>6.2} us control, {sleeps:>4.0} sleeps"
+    ));
 }
 
 fn print_progress(line: &str) {

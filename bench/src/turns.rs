@@ -25,6 +25,8 @@ pub struct Peak {
     pub serving: f64,
     /// Microseconds of CPU for each request in control threads, until all of the turn's clicks are stored.
     pub control: f64,
+    /// Sleeps of serving threads for each 1,000 requests. A thread that sleeps less answers more requests at a time.
+    pub sleeps: f64,
 }
 
 /// Result of a turn under the generator. Latencies and delays are in microseconds.
@@ -74,7 +76,12 @@ pub fn peak(
     server.wait_until_clicks_are_stored()?;
     let stored = Cpu::of(server.pid())?.since(before);
     let per_request = |cpu: Duration| cpu.as_secs_f64() * 1e6 / seen.requests as f64;
-    Ok(Peak { per_second: seen.per_second, serving: per_request(served.serving), control: per_request(stored.control) })
+    Ok(Peak {
+        per_second: seen.per_second,
+        serving: per_request(served.serving),
+        control: per_request(stored.control),
+        sleeps: served.sleeps as f64 * 1e3 / seen.requests as f64,
+    })
 }
 
 /// Runs the generator against `server` at `rate` requests a second, for the codes in the file `codes`.

@@ -25,6 +25,6 @@ async fn take_that_a_synchronous_standby_lacks_is_not_granted() {
 /// late.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_requests_for_one_limited_link_are_redirected() {
-    let run = follow_fast(1_000, Duration::from_secs(3)).await;
+    let run = follow_fast(1_000, 2, Duration::from_secs(2)).await;
     assert!(run.failed * 10 < run.requests, "{run:?}");
 }
