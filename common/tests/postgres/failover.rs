@@ -270,6 +270,42 @@ async fn frozen_primary_is_left_for_the_promoted_standby_without_a_snapshot() {
     assert_eq!((replica.links.keys().map(String::as_str).collect::<Vec<_>>(), replica.snapshots), (vec!["after"], 1));
 }
 
+/// A frozen primary can wake and keep its role, so that the promoted standby gives up.
+#[tokio::test]
+async fn promotion_that_is_given_up_needs_no_snapshot() {
+    let mut cluster = Cluster::start().await;
+    let mut replica = Replica::default();
+    replica.catch_up(&cluster.store).await.unwrap();
+    cluster.beat().await;
+    let standby = cluster.standby.take().unwrap();
+    for round in ["one", "two"] {
+        let other = cluster.connect().await;
+        other.batch_execute(&insert(&format!("before{round}"))).await.unwrap();
+        replica.catch_up(&cluster.store).await.unwrap();
+        cluster.primary.freeze();
+        if round == "one" {
+            standby.promote();
+        } else {
+            standby.thaw();
+        }
+        cluster.address.forward_to(standby.port());
+        let promoted = connect(&PostgresConfig::new(standby.url(&cluster.name))).await;
+        promoted.batch_execute(&insert(&format!("standby{round}"))).await.unwrap();
+        let change = "UPDATE urls SET is_active = false; DELETE FROM urls WHERE short_code = 'beforeone'";
+        promoted.batch_execute(change).await.unwrap();
+        check_catches_up(&mut replica, &cluster.store, &promoted).await;
+        assert!(!replica.links.contains_key("beforeone"));
+
+        standby.freeze();
+        cluster.primary.thaw();
+        cluster.address.forward_to(cluster.primary.port());
+        other.batch_execute(&insert(&format!("after{round}"))).await.unwrap();
+        cluster.check(&mut replica, &cluster.store).await;
+        assert_eq!(replica.snapshots, 1, "round {round}");
+    }
+    assert_eq!(replica.links.keys().collect::<Vec<_>>(), ["afterone", "aftertwo", "beforeone", "beforetwo"]);
+}
+
 /// Random changes, transactions, beats, cuts and checkpoints, before and after the standby falls behind.
 #[tokio::test]
 async fn random_failovers_lose_no_change_and_need_no_snapshot() {

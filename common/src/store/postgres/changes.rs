@@ -5,7 +5,8 @@
 //! A delta contains the changes of all transactions in the difference of two snapshots.
 //! Deltas skip no change, and do not wait for open transactions.
 //!
-//! After a failover a position continues on the new timeline, with the help of a beat of the earlier one.
+//! After a failover a position continues on the new timeline, with the help of a beat of the earlier one. If the promoted
+//! server gives up, it continues on the earlier timeline where it left it.
 
 use std::ops::RangeInclusive;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -175,7 +176,13 @@ impl Feed {
                     Some(changes) => undone = changes,
                     None => return Ok(Delta::TooOld),
                 }
-            } else if since.checkpoint.place != head.checkpoint.place {
+            } else if head.epoch.precedes(&since.epoch) {
+                match self.fail_back(db, &mut since, &head).await? {
+                    Some(changes) => undone = changes,
+                    None => return Ok(Delta::TooOld),
+                }
+            }
+            if since.checkpoint.place != head.checkpoint.place {
                 // A server that crashed may give the ids of transactions without a trace again.
                 // Ids from before the checkpoint it recovered from are safe, and each recovery ends with a checkpoint.
                 since.rewind();
@@ -218,10 +225,32 @@ impl Feed {
         // The standby may have given any later id again.
         since.rewind_to(beat.xid + 1);
         (since.epoch, since.checkpoint) = (head.epoch, head.checkpoint);
-        let links = query::rows(db, &LINKS, &[&codes]).await?;
-        let undone = |row: &Row| Ok(AgedChange { change: link_change(row)?, age: None });
-        Ok(Some(links.iter().map(undone).collect::<Result<_, Error>>()?))
+        Ok(Some(current_links(db, &codes).await?))
     }
+
+    /// Moves a position back to the timeline that it was on before the last failover, as when a promoted standby gives up in
+    /// favour of a primary that was frozen.
+    /// Returns the current links of the codes that were read on the timeline in between.
+    ///
+    /// Returns `None` if the position or these codes are not known.
+    async fn fail_back(
+        &self,
+        db: &ClientWrapper,
+        since: &mut Position,
+        head: &Head,
+    ) -> Result<Option<Vec<AgedChange>>> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner).before_failover(since, &head.epoch);
+        let Some((position, codes)) = recent else { return Ok(None) };
+        *since = position;
+        Ok(Some(current_links(db, &codes).await?))
+    }
+}
+
+/// Returns the current links of codes as changes, whose age is not known.
+async fn current_links(db: &ClientWrapper, codes: &[String]) -> Result<Vec<AgedChange>> {
+    let links = query::rows(db, &LINKS, &[&codes]).await?;
+    let change = |row: &Row| Ok(AgedChange { change: link_change(row)?, age: None });
+    Ok(links.iter().map(change).collect::<Result<_, Error>>()?)
 }
 
 /// Reads the state of the feed and the entries since a position, in one transaction and one round trip.

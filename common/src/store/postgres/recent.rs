@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::position::Position;
+use super::position::{Epoch, Position};
 
 /// The codes of the last changes on the way to one position.
 #[derive(Debug, Default)]
@@ -13,9 +13,20 @@ pub(super) struct Recent {
     complete_from: u64,
     /// The codes in the order of their reading, each with the end of the write-ahead log after its change was read.
     codes: VecDeque<(u64, String)>,
+    /// The state before the last failover, to which a promoted standby that gives up returns.
+    earlier: Option<Box<Recent>>,
 }
 
 impl Recent {
+    /// Returns the last position of a replica at `since` on the timeline `epoch`, from which a failover led to its present
+    /// one, and the codes that it has read since. `None` if they are not known.
+    pub(super) fn before_failover(&self, since: &Position, epoch: &Epoch) -> Option<(Position, Vec<String>)> {
+        let earlier = self.earlier.as_ref().filter(|_| self.reached.as_ref() == Some(since))?;
+        let position = earlier.reached.clone().filter(|position| position.epoch == *epoch)?;
+        let codes: BTreeSet<_> = self.codes.iter().map(|(_, code)| code).collect();
+        (self.complete_from == 0).then(|| (position, codes.into_iter().cloned().collect()))
+    }
+
     /// Returns the codes that a replica at `since` may have read from commits at `wal` or later, each once.
     /// `None` if they are not known.
     pub(super) fn codes_after(&self, since: &Position, wal: u64) -> Option<Vec<String>> {
@@ -36,11 +47,15 @@ impl Recent {
     ) {
         if self.reached.as_ref() != Some(since) {
             // If the place is not known, the changes before `since` were still read before those of this delta.
-            *self = Recent { complete_from: since.wal.min(reached.wal), ..Recent::default() };
+            let complete_from = if since.epoch == reached.epoch { since.wal.min(reached.wal) } else { since.wal };
+            *self = Recent { reached: Some(since.clone()), complete_from, ..Recent::default() };
         }
-        if since.epoch != reached.epoch {
-            // Earlier commits are in the log of every successor of the new timeline.
-            (self.complete_from, self.codes) = (0, VecDeque::new());
+        if since.epoch.precedes(&reached.epoch) {
+            let earlier = Recent { earlier: None, ..std::mem::take(self) };
+            // Earlier commits are in the log of every successor of the new timeline, so `complete_from` is 0.
+            self.earlier = Some(Box::new(earlier));
+        } else if since.epoch != reached.epoch {
+            *self = self.earlier.take().map_or_else(Recent::default, |earlier| *earlier);
         }
         self.codes.extend(codes.map(|code| (reached.wal, code.to_owned())));
         let surplus = self.codes.len().saturating_sub(max);
@@ -97,6 +112,29 @@ mod tests {
         recent.add(&one, two.clone(), ["e"].into_iter(), 3);
         assert_eq!(recent.codes_after(&two, 109), None);
         assert_eq!(recent.codes_after(&two, 110).unwrap(), ["e"]);
+    }
+
+    #[test]
+    fn timeline_before_a_failover_continues_where_it_was_left() {
+        let (start, left, over, next) = (position(1, 100), position(1, 110), position(2, 90), position(2, 95));
+        let mut recent = Recent::default();
+        recent.add(&start, left.clone(), ["a"].into_iter(), 2);
+        assert_eq!(recent.before_failover(&left, &start.epoch), None);
+        recent.add(&left, over.clone(), ["b"].into_iter(), 2);
+        recent.add(&over, next.clone(), ["c"].into_iter(), 2);
+        assert_eq!(recent.before_failover(&over, &start.epoch), None, "another replica");
+        assert_eq!(recent.before_failover(&next, &position(3, 1).epoch), None);
+        let back = recent.before_failover(&next, &start.epoch).unwrap();
+        assert_eq!(back, (left.clone(), vec!["b".to_owned(), "c".to_owned()]));
+        let again = position(1, 120);
+        recent.add(&next, again.clone(), ["d"].into_iter(), 3);
+        assert_eq!(recent.codes_after(&again, 105).unwrap(), ["a", "d"]);
+        assert_eq!(recent.codes_after(&again, 99), None);
+
+        let mut recent = Recent::default();
+        recent.add(&left, over.clone(), ["b"].into_iter(), 2);
+        recent.add(&over, next.clone(), ["c", "d"].into_iter(), 2);
+        assert_eq!(recent.before_failover(&next, &start.epoch), None, "a code was dropped");
     }
 
     #[test]
