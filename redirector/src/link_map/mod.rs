@@ -133,9 +133,10 @@ impl LinkMapWriter {
         self.writer.pause_compaction(is_paused);
     }
 
-    /// Frees retired memory that no reader uses any more. Each change does so, too.
+    /// Takes some steps of the table's growth, and frees retired memory that no reader uses any more. Each change does a part
+    /// of both.
     pub fn sweep(&mut self) {
-        self.writer.sweep();
+        self.writer.maintain();
     }
 
     /// Returns the bytes of the map, and those of dead records among them.

@@ -17,6 +17,15 @@ pub(super) const LINE_SLOTS: usize = 8;
 /// Lines of the smallest table.
 pub(super) const MIN_LINES: usize = 8;
 
+/// Lines that a step of a growth clears: a page of memory.
+pub(super) const LINES_CLEARED: usize = 64;
+
+/// Lines that a step of a growth copies: some fifty records, in a few microseconds.
+pub(super) const LINES_COPIED: usize = 8;
+
+/// Steps of a growth that a sweep takes, so that a growth ends although few links change.
+pub(super) const STEPS_PER_SWEEP: usize = 32;
+
 // Hooks by which the model follows each piece of memory. They do nothing here.
 #[inline(always)]
 pub(super) fn on_allocation(_: *const u8, _: usize) {}

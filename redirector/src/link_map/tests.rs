@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
+use std::iter;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use proptest::prelude::*;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 
 use super::*;
 
@@ -191,11 +194,90 @@ fn map_without_its_writer_is_readable() {
     assert_eq!(found(&map, "code1"), Some(2));
 }
 
+/// Makes a change and checks how many lines it clears and copies. Returns whether a growth ended.
+fn change_takes_few_lines(writer: &mut LinkMapWriter, change: impl FnOnce(&mut LinkMapWriter)) -> bool {
+    let (lines, before) = writer.writer.progress();
+    change(writer);
+    let (lines_after, after) = writer.writer.progress();
+    let has_ended = before.is_some() && after.is_none();
+    assert!(has_ended || lines_after == lines, "{lines} lines became {lines_after} in one change");
+    let (cleared, copied) = before.unwrap_or_default();
+    let (cleared_after, copied_after) = after.unwrap_or(if has_ended { (lines_after, lines) } else { (0, 0) });
+    assert!(cleared_after - cleared <= sync::LINES_CLEARED && copied_after - copied <= sync::LINES_COPIED);
+    has_ended
+}
+
+#[test]
+fn change_during_a_growth_clears_or_copies_few_lines() {
+    let (map, mut writer) = LinkMap::new();
+    let mut growths = 0;
+    for n in 0..40_000 {
+        let ((lines, growth), room) = (writer.writer.progress(), writer.room().0);
+        growths += u32::from(change_takes_few_lines(&mut writer, |writer| put(writer, n, 1)));
+        if growth.is_none() && writer.writer.progress().1.is_some() {
+            assert!(writer.room().0 >= room + lines * size_of::<[usize; sync::LINE_SLOTS]>(), "both tables count");
+        }
+    }
+    assert!(growths > 30, "{growths} growths");
+    // New links replace old ones, whose slots are used up.
+    for n in 0..40_000 {
+        growths += u32::from(change_takes_few_lines(&mut writer, |writer| put(writer, 40_000 + n, 1)));
+        growths += u32::from(change_takes_few_lines(&mut writer, |writer| writer.remove(&format!("code{n}"))));
+    }
+    assert!(growths > 33 && map.len() == 40_000, "{growths} growths");
+}
+
+/// Targets are so long that changes during a growth also cause compactions.
+#[test]
+fn map_that_grows_equals_a_hash_map_after_each_change() {
+    let mut random = SmallRng::seed_from_u64(1);
+    let (map, mut writer) = LinkMap::new();
+    let mut model = HashMap::<i64, i64>::new();
+    // The numbers of growths, and of what happened during one: removals, compactions, walks, replacements.
+    let (mut growths, mut during) = (0, [0; 4]);
+    for version in 1..=30_000 {
+        let n = random.random_range(0..200 + version);
+        let (was_growing, dead) = (writer.writer.progress().1.is_some(), writer.room().1);
+        match random.random_range(0..5_000) {
+            0..20 if was_growing => {
+                model.retain(|n, _| n % 16 > 0);
+                writer.commit(replacement(model.iter().map(|(&n, &version)| (n, version))));
+                during[3] += 1;
+            }
+            20..40 if was_growing => {
+                let walked = all(&map);
+                assert_eq!(walked, model.iter().map(|(n, &version)| (format!("code{n}"), version)).collect());
+                during[2] += 1;
+            }
+            0..50 => writer.sweep(),
+            50..1_000 => {
+                writer.remove(&format!("code{n}"));
+                model.remove(&n);
+                during[0] += u32::from(was_growing);
+            }
+            _ => {
+                let target = format!("https://example.com/{}", "y".repeat(random.random_range(0..8_000)));
+                writer.put(&row(&format!("code{n}"), &target, version)).unwrap();
+                model.insert(n, version);
+            }
+        }
+        let is_growing = writer.writer.progress().1.is_some();
+        growths += u32::from(!was_growing && is_growing);
+        during[1] += u32::from(was_growing && is_growing && writer.room().1 < dead);
+        for n in iter::once(n).chain(iter::repeat_with(|| random.random_range(0..200 + version)).take(4)) {
+            assert_eq!(found(&map, &format!("code{n}")), model.get(&n).copied(), "after change {version}");
+        }
+        assert_eq!(map.len(), model.len());
+    }
+    assert!(growths > 10 && during.iter().all(|&times| times > 0), "{growths} growths, {during:?} during one");
+}
+
 #[derive(Clone, Debug)]
 enum Change {
     Put(u8, i64),
     Deactivate(u8),
     Remove(u8),
+    Sweep,
     Replace(Vec<(u8, i64)>),
 }
 
@@ -205,6 +287,7 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
         20 => (any::<u8>(), id.clone()).prop_map(|(code, id)| Change::Put(code, id)),
         4 => any::<u8>().prop_map(Change::Deactivate),
         8 => any::<u8>().prop_map(Change::Remove),
+        2 => Just(Change::Sweep),
         1 => prop::collection::vec((any::<u8>(), id), 0..200).prop_map(Change::Replace),
     ];
     prop::collection::vec(change, 0..400)
@@ -231,6 +314,7 @@ proptest! {
                     writer.remove(&code(n));
                     model.remove(&code(n));
                 }
+                Change::Sweep => writer.sweep(),
                 Change::Replace(links) => {
                     let mut replacement = Replacement::default();
                     for (n, id) in &links {

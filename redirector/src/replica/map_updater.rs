@@ -177,7 +177,7 @@ impl MapUpdater {
     fn apply_changes(&mut self, changes: Vec<AgedChange>, read_at: Instant) {
         self.metrics.deltas.inc();
         self.metrics.changes.inc_by(changes.len() as u64);
-        // A change may grow the table, which takes as long as a load.
+        // Many changes take long, and the thread has other tasks.
         tokio::task::block_in_place(|| {
             for AgedChange { change, age } in changes {
                 self.apply_change(change);

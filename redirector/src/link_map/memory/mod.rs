@@ -8,6 +8,7 @@
 //! boxed       values that readers reach by a pointer
 //! chunk       records in memory
 //!   table       the slots that find them
+//!     growth      a larger table, made in steps
 //!     shared      the readers' operations
 //!     writer      the writer's operations
 //! ```
@@ -15,6 +16,9 @@
 //! Readers reach the table, and from its slots the records, by pointers that are stored with `Release` and loaded with
 //! `Acquire`. A pointer is stored after its target is complete. A change is one store to one slot, so a reader sees either
 //! the old or the new record, whole. Records never move from slot to slot, so no reader misses a code that exists.
+//!
+//! A table that is nearly full grows: a larger one is made beside it. Each change copies a few lines to the larger table and
+//! is applied to both. Readers see the larger table once it has every record.
 //!
 //! Memory that readers cannot reach any more is retired: an outgrown table, a chunk without live records, and after a
 //! replacement all of both. It is freed when every reader that was pinned at that moment is done. crossbeam-epoch reports
@@ -24,6 +28,7 @@
 
 mod boxed;
 mod chunk;
+mod growth;
 mod shared;
 mod table;
 mod writer;

@@ -1,6 +1,7 @@
 //! The slots that find records by the hash of their codes. This module must not free memory.
 
 use std::hash::{BuildHasher, Hasher as _};
+use std::ops::Range;
 use std::ptr::{self, NonNull};
 
 use super::chunk::{ADDRESS, ADDRESS_BITS, Place, code_of};
@@ -17,6 +18,36 @@ const BATCH: usize = 16;
 #[repr(align(64))]
 struct Line([AtomicPtr<u8>; LINE_SLOTS]);
 
+/// The memory of a table, of which a first part is cleared: each slot there is null.
+#[derive(Debug)]
+pub(super) struct EmptyLines(Vec<Line>);
+
+impl EmptyLines {
+    pub(super) fn with_room_for(links: usize) -> EmptyLines {
+        // At a load of seven tenths, the home line decides four look-ups of five, whether the code exists or not.
+        let lines = MIN_LINES.max(links.saturating_mul(10) / (7 * LINE_SLOTS) + 1);
+        EmptyLines(Vec::with_capacity(lines))
+    }
+
+    /// Clears the next lines, at most `count`. Returns the table if all are cleared then.
+    pub(super) fn clear(mut self, count: usize) -> Result<Table, EmptyLines> {
+        let lines = &mut self.0;
+        lines.resize_with(lines.capacity().min(lines.len().saturating_add(count)), Line::default);
+        if lines.len() == lines.capacity() { Ok(Table { lines: self.0.into_boxed_slice() }) } else { Err(self) }
+    }
+
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.0.capacity() * size_of::<Line>()
+    }
+
+    /// Returns the number of cleared lines.
+    #[cfg(test)]
+    pub(super) fn cleared(&self) -> usize {
+        self.0.len()
+    }
+}
+
 /// The slots, in cache lines. A code is in its home line, or in a later line if all lines before that have no null slot.
 /// A probe ends at a line with a null slot. Slots never become null again, and at least one is null.
 #[derive(Debug)]
@@ -26,9 +57,12 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn with_room_for(links: usize) -> Table {
-        // At a load of seven tenths, the home line decides four look-ups of five, whether the code exists or not.
-        let lines = MIN_LINES.max(links.saturating_mul(10) / (7 * LINE_SLOTS) + 1);
-        Table { lines: (0..lines).map(|_| Line::default()).collect() }
+        EmptyLines::with_room_for(links).clear(usize::MAX).expect("no more lines than there are")
+    }
+
+    /// Returns the number of lines.
+    pub(super) fn len(&self) -> usize {
+        self.lines.len()
     }
 
     /// Returns whether `used` slots may be other than null. With more, looking up an absent code becomes slow.
@@ -97,6 +131,18 @@ impl Table {
         }
     }
 
+    /// Publishes the record of `code` at `place`. Returns the record that it replaces, and whether its slot was never used.
+    ///
+    /// # Safety
+    /// The chunks of the table's records outlive the call and each use of the returned place.
+    pub(super) unsafe fn put(&self, hash: u64, code: &[u8], place: Place) -> (Option<Place>, bool) {
+        // SAFETY: the caller ensures that the chunks live.
+        let found = unsafe { self.find(hash, code) };
+        let (slot, is_new) = found.map_or_else(|| self.vacancy(hash), |(slot, _)| (slot, false));
+        self.publish(slot, hash, place);
+        (found.map(|(_, before)| before), is_new)
+    }
+
     /// Publishes the record at `place` in a slot.
     pub(super) fn publish(&self, slot: usize, hash: u64, place: Place) {
         let pointer = place.0.as_ptr().map_addr(|address| address | tag(hash) << ADDRESS_BITS);
@@ -112,16 +158,16 @@ impl Table {
         &self.lines[slot / LINE_SLOTS].0[slot % LINE_SLOTS]
     }
 
-    /// Iterates over the places of all records.
-    pub(super) fn places(&self) -> impl Iterator<Item = Place> {
-        self.lines.iter().flat_map(|line| &line.0).filter_map(|slot| place_in(slot.load(Ordering::Relaxed)))
+    /// Iterates over the places of the records in some lines.
+    pub(super) fn places(&self, lines: Range<usize>) -> impl Iterator<Item = Place> {
+        self.lines[lines].iter().flat_map(|line| &line.0).filter_map(|slot| place_in(slot.load(Ordering::Relaxed)))
     }
 
     /// Puts records into a table that readers do not see yet. Calls `replaced` with each record that a later one replaces.
-    /// Returns the number of codes.
+    /// Returns the number of slots that were never used before.
     ///
     /// # Safety
-    /// The chunks of the records outlive the call.
+    /// The chunks of the records, and of those in the table, outlive the call.
     pub(super) unsafe fn fill(
         &self,
         hasher: &Hasher,
@@ -129,7 +175,7 @@ impl Table {
         mut replaced: impl FnMut(Place),
     ) -> usize {
         let mut places = places.peekable();
-        let mut codes = 0;
+        let mut used = 0;
         let mut batch = Vec::with_capacity(BATCH);
         while places.peek().is_some() {
             // SAFETY: the caller ensures that the chunks live.
@@ -141,19 +187,12 @@ impl Table {
             }
             for (place, record, hash) in batch.drain(..) {
                 // SAFETY: the caller ensures that the chunks live.
-                match unsafe { self.find(hash, code_of(record)) } {
-                    Some((slot, before)) => {
-                        self.publish(slot, hash, place);
-                        replaced(before);
-                    }
-                    None => {
-                        self.publish(self.vacancy(hash).0, hash, place);
-                        codes += 1;
-                    }
-                }
+                let (before, is_new) = unsafe { self.put(hash, code_of(record), place) };
+                used += usize::from(is_new);
+                before.into_iter().for_each(&mut replaced);
             }
         }
-        codes
+        used
     }
 }
 

@@ -8,8 +8,9 @@ use tern_common::served_link::EncodedLink;
 
 use super::boxed::{RawBox, boxed};
 use super::chunk::{Chunk, Heap, Place, code_of};
+use super::growth::Growth;
 use super::shared::{Directory, Shared};
-use super::sync::{Arc, AtomicBool, AtomicPtr, AtomicUsize, CHUNK_BYTES, Hasher, Ordering, pin};
+use super::sync::{Arc, AtomicBool, AtomicPtr, AtomicUsize, CHUNK_BYTES, Hasher, Ordering, STEPS_PER_SWEEP, pin};
 use super::table::{Table, hash_of};
 
 /// The divisor for dead bytes: one of this many may be dead. Compaction then moves about as many bytes for each dead one.
@@ -42,6 +43,8 @@ pub struct Writer {
     next_number: u64,
     /// Slots of the table that are not null.
     used: usize,
+    /// The growth of the table, from the time when it is nearly full.
+    growth: Option<Growth>,
     /// Bytes of all records.
     filled: usize,
     /// Bytes of all dead records.
@@ -64,6 +67,7 @@ impl Writer {
             current: None,
             next_number: 0,
             used: 0,
+            growth: None,
             filled: 0,
             dead: 0,
             is_compaction_paused: false,
@@ -78,35 +82,34 @@ impl Writer {
     /// Publishes a record under its code, in place of the previous one.
     pub fn put(&mut self, record: EncodedLink<'_>) {
         let record = record.bytes();
-        if !self.table().has_room_for(self.used + 1) {
-            self.rebuild();
-        }
+        self.make_room();
         let place = self.append(record);
         let (code, hash) = self.hashed(record);
-        let shared = Arc::clone(&self.shared);
-        // SAFETY: this is the writer, which retires no table here. The chunks of all records in the table are alive.
-        let (table, found) = unsafe { (shared.table(), shared.table().find(hash, code)) };
-        match found {
-            Some((slot, before)) => {
-                table.publish(slot, hash, place);
-                self.count_dead(before);
-            }
-            None => {
-                let (slot, is_new) = table.vacancy(hash);
-                table.publish(slot, hash, place);
-                self.used += usize::from(is_new);
-                shared.len.store(shared.len() + 1, Ordering::Relaxed);
-            }
+        if let Some(growth) = &mut self.growth {
+            // SAFETY: the chunks of all records in the table are alive.
+            unsafe { growth.put(hash, code, place) };
+        }
+        // SAFETY: the chunks of all records in the table are alive, and that of `before` until it is counted as dead.
+        let (before, is_new) = unsafe { self.table().put(hash, code, place) };
+        self.used += usize::from(is_new);
+        match before {
+            Some(before) => self.count_dead(before),
+            None => self.shared.len.store(self.shared.len() + 1, Ordering::Relaxed),
         }
         self.compact_if_due();
     }
 
     /// Removes the record under `code`, if there is one.
     pub fn remove(&mut self, code: &str) {
+        self.grow(1);
         let hash = hash_of(&self.shared.hasher, code.as_bytes());
         // SAFETY: the chunks of all records in the table are alive.
         let found = unsafe { self.table().find(hash, code.as_bytes()) };
         if let Some((slot, before)) = found {
+            if let Some(growth) = &self.growth {
+                // SAFETY: as above.
+                unsafe { growth.remove(hash, code.as_bytes()) };
+            }
             self.table().clear(slot);
             self.shared.len.store(self.shared.len() - 1, Ordering::Relaxed);
             self.count_dead(before);
@@ -116,6 +119,7 @@ impl Writer {
 
     /// Replaces all records by those of `heap`. The later of two records under one code counts.
     pub fn replace(&mut self, heap: Heap) {
+        self.growth = None;
         let table = Table::with_room_for(heap.records);
         let outgoing: Vec<usize> = self.chunks.keys().copied().collect();
         let mut incoming = Vec::new();
@@ -129,6 +133,7 @@ impl Writer {
         }
         let places = incoming.iter().flat_map(|chunk| chunk.places());
         let mut replaced = Vec::new();
+        // Each code takes one slot of an empty table.
         // SAFETY: `incoming` owns the chunks.
         let codes = unsafe { table.fill(&self.shared.hasher, places, |before| replaced.push(before)) };
         self.used = codes;
@@ -152,6 +157,12 @@ impl Writer {
         self.is_compaction_paused = is_paused;
     }
 
+    /// Takes some steps of a growth, and frees retired memory that no reader uses any more.
+    pub fn maintain(&mut self) {
+        self.grow(STEPS_PER_SWEEP);
+        self.sweep();
+    }
+
     /// Frees retired memory that no reader uses any more.
     pub fn sweep(&mut self) {
         // Each flush advances the epoch by one step unless a reader prevents it, and a deferred function needs three steps.
@@ -164,11 +175,18 @@ impl Writer {
         }
     }
 
-    /// Returns the bytes of the table and the chunks, used or not, and those of dead records among them.
+    /// Returns the bytes of the tables and the chunks, used or not, and those of dead records among them.
     #[cfg(test)]
     pub fn room(&self) -> (usize, usize) {
         let chunks: usize = self.chunks.values().map(|usage| usage.chunk.bytes.len()).sum();
-        (chunks + self.table().bytes(), self.dead)
+        let growth = self.growth.as_ref().map_or(0, Growth::bytes);
+        (chunks + self.table().bytes() + growth, self.dead)
+    }
+
+    /// Returns the lines of the table, and the numbers of lines that its growth has cleared and copied, if there is one.
+    #[cfg(test)]
+    pub fn progress(&self) -> (usize, Option<(usize, usize)>) {
+        (self.table().len(), self.growth.as_ref().map(Growth::progress))
     }
 
     /// Returns the number of retired values that are not freed yet.
@@ -219,13 +237,28 @@ impl Writer {
         self.dead += len;
     }
 
-    /// Replaces the table by one with more room and without removed slots.
-    fn rebuild(&mut self) {
-        let table = Table::with_room_for(self.shared.len() + 1);
-        let places = self.table().places();
-        // SAFETY: the writer has the chunks of all records in the table.
-        self.used = unsafe { table.fill(&self.shared.hasher, places, |_| {}) };
-        self.swap_table(table);
+    /// Ensures that the table has room for a change, and begins its growth or takes a step of it.
+    fn make_room(&mut self) {
+        if self.growth.is_none() {
+            self.growth = Growth::begin_if_due(self.table(), self.used, self.shared.len());
+        }
+        // A growth begins early enough for tables with many slots in a line. Those of the model have few.
+        self.grow(if self.table().has_room_for(self.used + 1) { 1 } else { usize::MAX });
+    }
+
+    /// Takes at most `steps` steps of the growth. After the last one, publishes the new table.
+    fn grow(&mut self, steps: usize) {
+        for _ in 0..steps {
+            let Some(growth) = self.growth.take() else { return };
+            // SAFETY: the writer has the chunks of all records in the table. A growth ends before its table is replaced.
+            match unsafe { growth.step(self.table(), &self.shared.hasher) } {
+                Ok((table, used)) => {
+                    self.used = used;
+                    self.swap_table(table);
+                }
+                Err(growth) => self.growth = Some(growth),
+            }
+        }
     }
 
     /// Moves the live records of the chunk with the most dead bytes, if too many bytes are dead in all. One chunk for each
@@ -250,6 +283,10 @@ impl Writer {
                 && found == place
             {
                 let place = self.append(record);
+                if let Some(growth) = &mut self.growth {
+                    // SAFETY: as above.
+                    unsafe { growth.put(hash, code, place) };
+                }
                 table.publish(slot, hash, place);
             }
         }

@@ -97,6 +97,29 @@ fn growing_table_misses_no_link() {
     );
 }
 
+/// The growth begins with the link `a`. Each change takes a step of it before, and the fourth takes the last one.
+#[test]
+fn change_between_two_steps_of_a_growth_is_in_the_larger_table() {
+    check(
+        |writer| {
+            let (lines, growth) = writer.progress();
+            assert!(growth.is_some());
+            put(writer, "b", 2);
+            put(writer, "a", 3);
+            writer.remove("b");
+            assert_eq!(writer.progress().0, lines);
+            put(writer, "c", 4);
+            assert!(writer.progress().0 > lines);
+        },
+        |shared| {
+            let (c, a) = (found(shared, "c"), found(shared, "a"));
+            assert!(matches!((a, c), (Some(1), None) | (Some(3), None | Some(4))), "{a:?} {c:?}");
+            let b = found(shared, "b");
+            assert!(b.is_none() || (b == Some(2) && c.is_none()), "{b:?} {c:?}");
+        },
+    );
+}
+
 #[test]
 fn compaction_during_look_ups_misses_no_link() {
     check(
@@ -139,6 +162,20 @@ fn walk_finds_a(shared: &Shared) {
 #[test]
 fn walk_visits_a_link_that_changes_meanwhile() {
     check(|writer| (2..=4).for_each(|id| put(writer, "a", id)), walk_finds_a);
+}
+
+#[test]
+fn walk_visits_a_link_while_the_table_grows() {
+    check(
+        |writer| {
+            let (lines, _) = writer.progress();
+            put(writer, "b", 2);
+            put(writer, "a", 3);
+            writer.maintain();
+            assert!(writer.progress().0 > lines);
+        },
+        walk_finds_a,
+    );
 }
 
 /// The third change leaves more dead bytes than two records have, and the chunk of `a` has the most of them.

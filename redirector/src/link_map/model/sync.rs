@@ -14,6 +14,9 @@ pub(super) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering
 pub(super) const CHUNK_BYTES: usize = 48;
 pub(super) const LINE_SLOTS: usize = 2;
 pub(super) const MIN_LINES: usize = 3;
+pub(super) const LINES_CLEARED: usize = 4;
+pub(super) const LINES_COPIED: usize = 1;
+pub(super) const STEPS_PER_SWEEP: usize = 2;
 
 loom::lazy_static! {
     static ref EPOCHS: Mutex<Epochs> = Mutex::new(Epochs::default());
