@@ -101,8 +101,9 @@ fn document(run: &Measurements) -> String {
          \"Serving\" is the CPU time of the threads that answer or write journals.\n\
          \"Control\" is that of Tern's threads that store the clicks in PostgreSQL, until the last click is stored.\n\
          \"Sleeps\" are those of the serving threads for each 1,000 requests.\n\
-         A thread that sleeps less answers more requests at a time, and each of them costs less; threads that share the \
-         cores with control threads sleep less.\n\n",
+         With clicks on, control threads and PostgreSQL take processor time from wrk, which then sends fewer requests a \
+         second, and each of them costs less.\n\
+         So compare answers without a click with the row of clicks off.\n\n",
         thousands(run.plan.sizes[0] as f64, 0),
         run.plan.rounds,
         run.plan.seconds,

@@ -97,7 +97,7 @@ fn click(run: &Measurements) -> Row {
 }
 
 fn other_requests(run: &Measurements, request_kind: RequestKind) -> Row {
-    // Without clicks to record, a worker has more of the processor, sleeps more often and answers fewer requests at a time.
+    // With clicks on, wrk has less of the processor and sends fewer requests a second, and each of them costs less.
     let without_click = Case::hits(Kind::TernWithoutClicks);
     let (what, goal, most, hit) = match request_kind {
         RequestKind::Misses => ("CPU per miss (404)", "<= 1.05 x a hit without a click", 1.05, without_click),

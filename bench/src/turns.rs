@@ -25,7 +25,7 @@ pub struct Peak {
     pub serving: f64,
     /// Microseconds of CPU for each request in control threads, until all of the turn's clicks are stored.
     pub control: f64,
-    /// Sleeps of serving threads for each 1,000 requests. A thread that sleeps less answers more requests at a time.
+    /// Sleeps of serving threads for each 1,000 requests.
     pub sleeps: f64,
 }
 
