@@ -9,9 +9,7 @@ use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt as _;
 use libfuzzer_sys::fuzz_target;
-use tern_admin::{Access, AdminConfig, AppState, Metrics, Readiness, Visibility, router};
-use tern_common::bus::LocalBus;
-use tern_common::cache::LocalCache;
+use tern_admin::{AdminConfig, AppState, Seams, router};
 use tern_common::json::{JsonText, MAX_DEPTH};
 use tern_common::store::SqliteStore;
 use tokio::runtime::Runtime;
@@ -67,19 +65,9 @@ impl World {
             let store =
                 Arc::new(SqliteStore::open(&directory.path().join("tern.db")).await.expect("the database opens"));
             let registry = prometheus::Registry::new();
-            let bus = Arc::new(LocalBus::new());
-            let state = AppState {
-                access: Access::open(store.clone(), &config, &registry).await.expect("the access control starts"),
-                visibility: Visibility::start(bus.clone()),
-                store,
-                bus,
-                cache: Arc::new(LocalCache::new()),
-                config,
-                readiness: Readiness::default(),
-                log_file: Some(directory.path().join("app.log").into()),
-                metrics: Metrics::register(&registry).expect("a new registry accepts the metrics"),
-            };
-            router(Arc::new(state))
+            let log = Some(directory.path().join("app.log"));
+            let state = AppState::build(Seams::in_process(store), config, log, &registry).await;
+            router(Arc::new(state.expect("the admin plane starts")))
         });
         let world = World { runtime, router, requests_left: REQUESTS, _directory: directory };
         world.ask("POST", "/users", "application/json", br#"{"username":"ann","email":"ann@mail.example"}"#.to_vec());

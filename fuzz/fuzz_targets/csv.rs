@@ -58,6 +58,7 @@ fn read(path: &Path) -> Option<(Vec<String>, String)> {
         open(path).ok().map(|file| file.into_load(&OwnAddresses::default()))
     })?;
     let (header, (seen, written)) = match file {
+        Load::ImportedClicks(_) => unreachable!("no CSV file has clicks that another service counted"),
         Load::Users(rows_of) => (
             1,
             rows(rows_of, |row| {
