@@ -33,7 +33,8 @@ fuzz_target!(|bytes: &[u8]| {
     // The target, a line end, the query.
     let (target, query) = split_before(bytes, b'\n');
     let Some(query) = query.get(1..).filter(|query| !query.is_empty()) else { return };
-    let Ok(target) = std::str::from_utf8(target).map_err(drop).and_then(|text| TargetUrl::parse(text).map_err(drop)) else {
+    let Ok(target) = std::str::from_utf8(target).map_err(drop).and_then(|text| TargetUrl::parse(text).map_err(drop))
+    else {
         return;
     };
     let target = target.location().as_bytes();

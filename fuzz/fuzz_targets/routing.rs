@@ -60,15 +60,17 @@ fuzz_target!(|bytes: &[u8]| {
     // A link with these bytes is refused, or has rules that are written as the same choice.
     let mut link = vec![5, 1, 18, 0];
     let entries = [(8_u8, rules), (9, split)].into_iter().filter(|(_, value)| !value.is_empty());
-    let entries: Vec<u8> = entries
-        .flat_map(|(tag, value)| [&[tag][..], &(value.len() as u32).to_le_bytes(), value].concat())
-        .collect();
+    let entries: Vec<u8> =
+        entries.flat_map(|(tag, value)| [&[tag][..], &(value.len() as u32).to_le_bytes(), value].concat()).collect();
     link.extend((entries.len() as u32).to_le_bytes());
     link.extend([1, 0, 0, 0, 1, 0, 0, 0]);
     link.extend(b"ahttps://a.example/");
     link.extend(&entries);
     let Some(row) = LinkRow::decode(&link) else { return };
-    let read = (Rules::parse(row.rules.as_deref().unwrap_or_default()), Split::parse(row.split.as_deref().unwrap_or_default()));
+    let read = (
+        Rules::parse(row.rules.as_deref().unwrap_or_default()),
+        Split::parse(row.split.as_deref().unwrap_or_default()),
+    );
     if let (Ok(valid_rules), Ok(valid_split)) = read {
         let (mut of_rules, mut of_split) = (Vec::new(), Vec::new());
         valid_rules.encode(&mut of_rules);

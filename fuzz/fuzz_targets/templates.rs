@@ -36,7 +36,8 @@ fuzz_target!(|bytes: &[u8]| {
     let Some((target, request)) = split_once(bytes, b'\n') else { return };
     let Some((rest, query)) = split_once(request, b'\n') else { return };
     let rest = (rest != b"-").then_some(rest);
-    let Ok(target) = std::str::from_utf8(target).map_err(drop).and_then(|text| TargetUrl::parse(text).map_err(drop)) else {
+    let Ok(target) = std::str::from_utf8(target).map_err(drop).and_then(|text| TargetUrl::parse(text).map_err(drop))
+    else {
         return;
     };
     let Some(encoded) = Template::encode(target.location()) else {
