@@ -12,7 +12,7 @@ use tern_common::link_digest::{DigestKey, LinkDigester};
 
 use crate::link_map::{LinkMap, MapPin};
 
-/// Most codes that are kept, in about 15 MB.
+/// Most codes that are kept, so that a transaction of millions of links does not fill the memory.
 const MOST: usize = 100_000;
 
 /// The codes that were changed since an audit began. The writer of the map inserts, and the audit reads.
