@@ -34,7 +34,7 @@ run: tools ## Start Tern with sample links on http://127.0.0.1:8000; stop with C
 test: tools python schemathesis dashboard-tools compat-clients ## Run every test; installs what they need (Debian, as root or with sudo)
 	@scripts/install-if-missing $(SERVERS) $(FAULTS) $(EDGE) $(MONITORS) $(BROWSER)
 	scripts/run-tests
-	cd bench && cargo test --locked --lib --bins
+	cd bench && $(SHARED_BUILD) cargo test --locked --lib --bins
 
 screenshots: dashboard-tools ## Renew the pictures of README.md, made by the tests of the dashboard
 	cargo test -p tern --test dashboard --locked pictures
@@ -70,10 +70,14 @@ target/compat-clients/installed: scripts/compat-clients/package-lock.json target
 target/compat-clients/python/installed: scripts/compat-clients/requirements.txt | python
 	$(call environment,target/compat-clients/python)
 
+# bench/ and fuzz/ are workspaces of their own. Their checks share the build of the main workspace, and compile no fuzzer.
+SHARED_BUILD := CARGO_TARGET_DIR=$(CURDIR)/target
+NO_FUZZER := CUSTOM_LIBFUZZER_PATH=/none/libfuzzer.a
 lint: tools lint-tools dashboard-tools ## Check format, code, spelling and deploy/; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cd bench && cargo fmt --check && cargo clippy --all-targets --locked -- -D warnings
+	cd bench && cargo fmt --check && $(SHARED_BUILD) cargo clippy --all-targets --locked -- -D warnings
+	cd fuzz && cargo fmt --check && $(SHARED_BUILD) $(NO_FUZZER) cargo clippy --bins --locked -- -D warnings
 	target/lint-tools/bin/typos
 	target/lint-tools/bin/python scripts/check-deploy
 	$(NODE)/bin/node target/dashboard-tools/node_modules/typescript/bin/tsc --project scripts/dashboard-tools
