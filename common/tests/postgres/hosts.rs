@@ -83,6 +83,24 @@ async fn changes_are_taken_soon_after_a_promotion_although_the_old_primary_is_si
 }
 
 #[tokio::test]
+async fn standby_is_found_after_its_promotion_by_a_connection_that_waits_for_the_silent_old_primary() {
+    let primary = Postgres::start_new(&Options::default());
+    let (_, config) = store(&primary).await;
+    let standby = primary.standby();
+    let cable = Relay::to(primary.port());
+    cable.stall(Stall::Both);
+    let store = PostgresStore::new(&with_ports(&config, &primary, &[cable.port(), standby.port()])).unwrap();
+    // The connection that this request begins outlives it by more than two seconds.
+    store.ping().await.unwrap_err();
+    standby.promote();
+    let promoted = Instant::now();
+    while store.ping().await.is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(promoted.elapsed() < Duration::from_millis(1500), "{:?}", promoted.elapsed());
+}
+
+#[tokio::test]
 async fn standby_alone_is_refused_by_name_until_its_promotion() {
     let primary = Postgres::start_new(&Options::default());
     let (_, config) = store(&primary).await;

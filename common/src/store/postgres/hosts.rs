@@ -1,7 +1,7 @@
 //! The hosts of a database, of which one takes changes.
 //!
 //! A connection is attempted on all of them, each begun a moment after the one before it, and the first primary wins.
-//! A host that is silent therefore costs that moment, and a standby is never used.
+//! A host that is silent therefore costs that moment, and a standby is never used before its promotion.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,6 +23,9 @@ use crate::store::{Result, StoreError};
 
 /// The time after which an attempt on the next address begins beside the ones under way.
 const STAGGER: Duration = Duration::from_millis(250);
+
+/// The pause before a failed attempt is repeated, while the attempt on another address gets no answer.
+const REPEAT: Duration = Duration::from_millis(500);
 
 /// The port of PostgreSQL without another one in the URL.
 const DEFAULT_PORT: u16 = 5432;
@@ -101,9 +104,9 @@ impl Hosts {
     /// Begins a session with the statements of `begin` on the first host that answers and is a primary.
     pub(super) async fn connect(&self, begin: &str) -> Result<Session> {
         let last = self.last.load(Ordering::Relaxed);
-        let order = std::iter::once(last).chain((0..self.hosts.len()).filter(|host| *host != last));
-        let on_host = |host: usize| self.connect_to(host, begin).boxed();
-        let (host, session) = race(order.map(on_host)).await?;
+        let others = (0..self.hosts.len()).filter(|host| *host != last);
+        let order: Vec<usize> = std::iter::once(last).chain(others).collect();
+        let (host, session) = race(order.len(), |n| self.connect_to(order[n], begin).boxed()).await?;
         self.last.store(host, Ordering::Relaxed);
         Ok(session)
     }
@@ -111,14 +114,7 @@ impl Hosts {
     /// Begins a session on the first address of a host that accepts one.
     async fn connect_to(&self, host: usize, begin: &str) -> Result<(usize, Session)> {
         let config = &self.hosts[host];
-        let with = |address: Option<IpAddr>| {
-            let mut config = config.clone();
-            if let Some(address) = address {
-                config.hostaddr(address);
-            }
-            Attempt { host, config, tls: &self.tls, begin, demands_writable: self.demands_writable }.run().boxed()
-        };
-        let resolved = match config.get_hosts() {
+        let addresses: Vec<Option<IpAddr>> = match config.get_hosts() {
             [Host::Tcp(name)] if config.get_hostaddrs().is_empty() => {
                 let found = lookup_host((name.as_str(), 0)).await;
                 let found =
@@ -127,7 +123,14 @@ impl Hosts {
             }
             _ => vec![None],
         };
-        race(resolved.into_iter().map(with)).await
+        let on_address = |n: usize| {
+            let mut config = config.clone();
+            if let Some(address) = addresses[n] {
+                config.hostaddr(address);
+            }
+            Attempt { host, config, tls: &self.tls, begin, demands_writable: self.demands_writable }.run().boxed()
+        };
+        race(addresses.len(), on_address).await
     }
 }
 
@@ -214,31 +217,41 @@ fn without_hosts(config: &Config) -> Config {
     copy
 }
 
-/// Runs attempts beside each other and returns the first success. Dropped attempts close their connections.
+/// Runs `count` attempts beside each other and returns the first success. Dropped attempts close their connections.
 ///
-/// An attempt begins once the one before it has failed, or has taken [`STAGGER`].
-async fn race<T>(attempts: impl Iterator<Item = BoxFuture<'_, Result<T>>>) -> Result<T> {
-    let mut attempts = attempts.peekable();
-    let mut running = FuturesUnordered::new();
-    let mut failures = Vec::new();
-    loop {
-        running.extend(attempts.next());
-        let stagger = async {
-            match attempts.peek() {
-                Some(_) => sleep(STAGGER).await,
-                None => std::future::pending().await,
+/// An attempt begins once the one before it has failed, or has taken [`STAGGER`]. A failed one is repeated until every other
+/// one has failed too, since a standby may be promoted while the old primary is silent.
+async fn race<'a, T: 'a>(count: usize, attempt: impl Fn(usize) -> BoxFuture<'a, Result<T>>) -> Result<T> {
+    let run = |n: usize, pause: Duration| {
+        let attempt = attempt(n);
+        async move {
+            if !pause.is_zero() {
+                sleep(pause).await;
             }
-        };
+            (n, attempt.await)
+        }
+    };
+    let mut waiting = 0..count;
+    let mut running = FuturesUnordered::new();
+    let mut failures: Vec<Option<StoreError>> = (0..count).map(|_| None).collect();
+    while failures.iter().any(Option::is_none) {
+        running.extend(waiting.next().map(|n| run(n, Duration::ZERO)));
+        let stagger = async { if waiting.is_empty() { std::future::pending().await } else { sleep(STAGGER).await } };
         tokio::select! {
             biased;
-            ended = running.next() => match ended {
-                Some(Ok(won)) => return Ok(won),
-                Some(Err(failure)) => failures.push(failure),
-                None => return Err(all(failures)),
+            Some((n, ended)) = running.next() => match ended {
+                Ok(won) => return Ok(won),
+                Err(failure) => {
+                    if matches!(failure, StoreError::Unavailable(_)) {
+                        running.push(run(n, REPEAT));
+                    }
+                    failures[n] = Some(failure);
+                }
             },
             () = stagger => {}
         }
     }
+    Err(all(failures.into_iter().flatten().collect()))
 }
 
 /// Returns one error for the failures of all attempts.
