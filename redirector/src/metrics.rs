@@ -275,7 +275,7 @@ impl ReplicaMetrics {
                      because they were more than half of all links.",
                 ),
             ),
-            audits: counter("tern_replica_audits_total", "Comparisons of the whole map with the store."),
+            audits: counter("tern_replica_audits_total", "Comparisons of the whole map with the store that were not given up."),
             audit_rows: counter(
                 "tern_replica_audit_rows_total",
                 "Links that audits read from the store: over PostgreSQL those of buckets whose sums differ, else all.",

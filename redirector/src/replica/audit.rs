@@ -62,12 +62,11 @@ impl Audit {
         self.suspects.is_some()
     }
 
-    /// Returns the codes that differ, with the row of the store.
-    pub(super) fn conclude(self) -> Suspects {
-        let is_void = self.is_void || self.touched.is_overfull();
-        let mut suspects = self.suspects.filter(|_| !is_void).unwrap_or_default();
+    /// Returns the codes that differ, with the row of the store. Returns `None` if the comparison proves nothing.
+    pub(super) fn conclude(self) -> Option<Suspects> {
+        let mut suspects = self.suspects.filter(|_| !self.is_void && !self.touched.is_overfull())?;
         suspects.retain(|code, _| !self.touched.contains(code));
-        suspects
+        Some(suspects)
     }
 }
 

@@ -270,9 +270,8 @@ impl MapUpdater {
 
     /// Corrects the codes that differ. A suspect that a delta has changed meanwhile is no difference.
     fn conclude_audit(&mut self) {
-        let Some(audit) = self.audit.take() else { return };
+        let Some(wrong) = self.audit.take().and_then(Audit::conclude) else { return };
         self.metrics.audits.inc();
-        let wrong = audit.conclude();
         let removals = wrong.values().filter(|row| row.is_none()).count();
         if !wrong.is_empty() {
             self.metrics.divergent.inc_by(wrong.len() as u64);
