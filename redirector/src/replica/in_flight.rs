@@ -17,7 +17,7 @@ use super::file::{SnapshotFile, Written};
 pub(super) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A snapshot file and the outcome of its write.
-pub(super) type Saved = (SnapshotFile, io::Result<Written>);
+pub(super) type WriteResult = (SnapshotFile, io::Result<Written>);
 
 /// Work in progress, at most one piece of each kind.
 pub(super) struct InFlight {
@@ -26,7 +26,7 @@ pub(super) struct InFlight {
     pub(super) fetching: Option<Work<(FetchTimes, Result<StoreAnswer, StoreError>)>>,
     pub(super) beginning_audit: Option<Work<Result<Option<DigestKey>, StoreError>>>,
     pub(super) comparing: Option<Work<Result<Suspects, StoreError>>>,
-    pub(super) writing: Option<Work<Saved>>,
+    pub(super) writing: Option<Work<WriteResult>>,
     write_ticks: Interval,
     audit_ticks: Option<Interval>,
 }
@@ -40,9 +40,10 @@ pub(super) enum Completion {
     /// The key of the digests, with which an audit begins.
     DigestKey(Result<Option<DigestKey>, StoreError>),
     Compared(Result<Suspects, StoreError>),
-    Saved(Saved),
+    Saved(WriteResult),
     WriteDue,
     AuditDue,
+    /// The store did not answer in time, so the links of the file are to be served.
     ServeDue,
     WakeUp,
 }
@@ -57,12 +58,12 @@ impl InFlight {
             beginning_audit: None,
             comparing: None,
             writing: None,
-            write_ticks: interval(write_every),
-            audit_ticks: (!audit_every.is_zero()).then(|| interval(audit_every)),
+            write_ticks: start_interval(write_every),
+            audit_ticks: (!audit_every.is_zero()).then(|| start_interval(audit_every)),
         }
     }
 
-    /// Waits until something completes, at most until `wake_at`. `serve_at` is the time of [`Completion::ServeDue`].
+    /// Waits for the next completion, at most until `wake_at`. `serve_at` is the time of [`Completion::ServeDue`].
     pub(super) async fn next(
         &mut self,
         serve_at: Option<Instant>,
@@ -72,37 +73,37 @@ impl InFlight {
         tokio::select! {
             // A dropped sender stops the replica, too.
             _ = stop.wait_for(|stop| *stop) => Completion::Stopped,
-            subscribed = finished(&mut self.subscribing) => Completion::Subscribed(subscribed),
-            received = some(self.subscription.as_mut().map(|subscription| subscription.next())) => Completion::Delivery(received),
-            (times, fetched) = finished(&mut self.fetching) => Completion::Fetched(times, fetched),
-            key = finished(&mut self.beginning_audit) => Completion::DigestKey(key),
-            compared = finished(&mut self.comparing) => Completion::Compared(compared),
-            saved = finished(&mut self.writing) => Completion::Saved(saved),
+            subscribed = wait_for_work(&mut self.subscribing) => Completion::Subscribed(subscribed),
+            received = wait_for_some(self.subscription.as_mut().map(|it| it.next())) => Completion::Delivery(received),
+            (times, fetched) = wait_for_work(&mut self.fetching) => Completion::Fetched(times, fetched),
+            key = wait_for_work(&mut self.beginning_audit) => Completion::DigestKey(key),
+            compared = wait_for_work(&mut self.comparing) => Completion::Compared(compared),
+            saved = wait_for_work(&mut self.writing) => Completion::Saved(saved),
             _ = self.write_ticks.tick() => Completion::WriteDue,
-            _ = some(self.audit_ticks.as_mut().map(Interval::tick)) => Completion::AuditDue,
-            () = some(serve_at.map(sleep_until)) => Completion::ServeDue,
+            _ = wait_for_some(self.audit_ticks.as_mut().map(Interval::tick)) => Completion::AuditDue,
+            () = wait_for_some(serve_at.map(sleep_until)) => Completion::ServeDue,
             () = sleep_until(wake_at) => Completion::WakeUp,
         }
     }
 
-    /// Makes [`Completion::WriteDue`] come next.
+    /// Makes the write timer due at once.
     pub(super) fn write_soon(&mut self) {
         self.write_ticks.reset_immediately();
     }
 
-    /// Makes [`Completion::WriteDue`] come after `pause`.
+    /// Makes the write timer due after `pause`.
     pub(super) fn postpone_write(&mut self, pause: Duration) {
         self.write_ticks.reset_after(pause);
     }
 
-    /// Makes [`Completion::AuditDue`] come next, unless audits are disabled.
+    /// Makes the audit timer due at once, unless audits are disabled.
     pub(super) fn audit_soon(&mut self) {
         if let Some(ticks) = &mut self.audit_ticks {
             ticks.reset_immediately();
         }
     }
 
-    /// Makes [`Completion::AuditDue`] come early, because an audit failed or could not begin.
+    /// Makes the audit timer due after [`AUDIT_RETRY`], or after one interval if that is shorter.
     pub(super) fn retry_audit(&mut self) {
         if let Some(ticks) = &mut self.audit_ticks {
             ticks.reset_after(AUDIT_RETRY.min(ticks.period()));
@@ -111,21 +112,21 @@ impl InFlight {
 }
 
 /// Creates a timer whose first tick comes after one period.
-fn interval(period: Duration) -> Interval {
+fn start_interval(period: Duration) -> Interval {
     let mut interval = interval_at(Instant::now() + period, period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
 }
 
 /// Waits for the work and removes it; waits forever if there is none. Cancelling it loses nothing.
-async fn finished<T>(work: &mut Option<Work<T>>) -> T {
-    let output = some(work.as_mut()).await;
+async fn wait_for_work<T>(work: &mut Option<Work<T>>) -> T {
+    let output = wait_for_some(work.as_mut()).await;
     *work = None;
     output
 }
 
 /// Waits for the future; waits forever if there is none.
-async fn some<F: IntoFuture>(future: Option<F>) -> F::Output {
+async fn wait_for_some<F: IntoFuture>(future: Option<F>) -> F::Output {
     match future {
         Some(future) => future.await,
         None => std::future::pending().await,

@@ -7,8 +7,10 @@
 //!   state_machine       decides which work is due; pure
 //!   in_flight           work in progress, and timers
 //!   fetch, audit        requests to the store
-//!     map_sums, touched the sums of the map while it changes
+//!     map_sums          the sums of the map while it changes
+//!     touched           the codes that change during an audit
 //!   map_updater, loss   apply the answers of the store to the map
+//!     freshness         the age of the served links
 //!   unsaved             the changes that the snapshot file does not have yet
 //!   snapshot_schedule   reads and writes the snapshot file
 //!     file              the format of the snapshot file
@@ -45,7 +47,7 @@ use self::audit::Suspects;
 use self::fetch::{FetchTimes, StoreAnswer, fetch};
 use self::file::{FileContents, SnapshotFile, Written};
 pub use self::freshness::Freshness;
-use self::in_flight::{Completion, InFlight, Saved, Work};
+use self::in_flight::{Completion, InFlight, Work, WriteResult};
 use self::map_updater::MapUpdater;
 use self::snapshot_schedule::{PAUSE, WRITE_EVERY};
 use self::state_machine::{Action, Event, Start, StateMachine};
@@ -124,7 +126,9 @@ struct Replica {
     machine: StateMachine,
     in_flight: InFlight,
     pending: Option<PendingFile>,
-    /// Whether an audit follows as soon as the map has caught up. A checksum does not prove who wrote the file.
+    /// Whether an audit follows as soon as the map has caught up.
+    ///
+    /// The checksum of the file proves integrity, not origin, so an audit compares its links with the store.
     audits_first: bool,
 }
 
@@ -195,7 +199,7 @@ impl Replica {
             Completion::Fetched(times, answer) => event = Some(self.on_fetched(times, answer)),
             Completion::DigestKey(key) => self.on_digest_key(key),
             Completion::Compared(compared) => event = self.on_compared(compared),
-            Completion::Saved(saved) => self.note_saved(saved),
+            Completion::Saved(saved) => self.note_saved(saved, false),
             Completion::WriteDue if self.in_flight.writing.is_none() => self.in_flight.writing = self.begin_write(),
             Completion::AuditDue => self.on_audit_due(),
             Completion::ServeDue => self.on_serve_due(),
@@ -282,12 +286,12 @@ impl Replica {
         };
         match self.updater.begin_audit(key) {
             Some(start) => {
-                // A task of its own, so that changes do not wait for the comparison of millions of links.
+                // The comparison runs in its own task, so that deltas are applied meanwhile.
                 let task = tokio::spawn(audit::compare(Arc::clone(&self.store), start));
                 let compared = async { task.await.unwrap_or_else(|error| Err(StoreError::Internal(error.into()))) };
                 self.in_flight.comparing = Some(Box::pin(compared));
             }
-            // Deltas are catching up.
+            // The map has not caught up, so the audit is retried.
             None => self.in_flight.retry_audit(),
         }
     }
@@ -304,8 +308,9 @@ impl Replica {
         event
     }
 
-    /// Starts to write the snapshot file if the map has changed since the last write began.
-    fn begin_write(&mut self) -> Option<Work<Saved>> {
+    /// Starts a write of the snapshot file if the map has changed since the last write began, or if the base is a day
+    /// old and has a tail.
+    fn begin_write(&mut self) -> Option<Work<WriteResult>> {
         let file = self.file.take()?;
         if file.is_old() {
             self.updater.mark_unsaved();
@@ -317,20 +322,32 @@ impl Replica {
         Some(snapshot_schedule::write(file, save))
     }
 
-    fn note_saved(&mut self, (file, written): Saved) {
+    /// Notes the outcome of a write. No write follows the last one of the process.
+    fn note_saved(&mut self, (file, written): WriteResult, is_last: bool) {
         self.file = Some(file);
         match written {
             Ok(Written::Base(bytes)) => self.metrics.file_base_bytes.inc_by(bytes),
             Ok(Written::Record(bytes)) => self.metrics.file_tail_bytes.inc_by(bytes),
             Ok(Written::Nothing) => {
-                tracing::debug!("another process writes the snapshot file; it is written when that process has ended");
+                if is_last {
+                    tracing::debug!("another process writes the snapshot file; this process writes it no more");
+                } else {
+                    tracing::debug!("another process writes the snapshot file; the write is retried within 5 s");
+                }
                 self.updater.mark_unsaved();
                 return;
             }
             Err(error) => {
                 self.updater.mark_unsaved();
                 self.metrics.file_errors.inc();
-                tracing::error!(%error, "snapshot file was not written; a restart would use an older one; trying again within a minute");
+                if is_last {
+                    tracing::error!(%error, "snapshot file was not written; the next start uses an older one");
+                } else {
+                    tracing::error!(
+                        %error,
+                        "snapshot file was not written; a restart would use an older one; trying again within a minute"
+                    );
+                }
             }
         }
         if matches!(self.updater.unsaved(), Unsaved::Everything) {
@@ -342,10 +359,11 @@ impl Replica {
     async fn write_last(mut self) {
         let under_way = self.in_flight.writing.take();
         if let Some(writing) = under_way {
-            self.note_saved(writing.await);
+            // If this write fails, the last one follows at once.
+            self.note_saved(writing.await, false);
         }
         if let Some(writing) = self.begin_write() {
-            self.note_saved(writing.await);
+            self.note_saved(writing.await, true);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 
 use super::file::{FileContents, NextFile, SnapshotFile, TailEnd};
-use super::in_flight::{Saved, Work};
+use super::in_flight::{Work, WriteResult};
 use super::unsaved::{Save, Unsaved};
 use crate::metrics::ReplicaMetrics;
 
@@ -56,7 +56,7 @@ pub(super) async fn read(
 }
 
 /// Starts to write the snapshot file.
-pub(super) fn write(mut file: SnapshotFile, save: Save) -> Work<Saved> {
+pub(super) fn write(mut file: SnapshotFile, save: Save) -> Work<WriteResult> {
     let again = SnapshotFile::new(file.path().to_owned());
     let write = move || {
         let changes = match &save.unsaved {
