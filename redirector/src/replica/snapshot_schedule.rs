@@ -41,9 +41,17 @@ pub(super) async fn read(
             metrics.file_errors.inc();
             tracing::warn!(%path, "snapshot file ends in an incomplete record, as after a power cut; the links before it are used, and deltas follow");
         }
-        Ok(Some(FileContents { tail_end: TailEnd::Damaged, .. })) => {
+        Ok(Some(FileContents { tail_end: TailEnd::Damaged, tail_error: None, .. })) => {
             metrics.file_errors.inc();
             tracing::error!(%path, "a record of the snapshot file is damaged; the links before it are used, and deltas follow");
+        }
+        Ok(Some(FileContents { tail_end: TailEnd::Damaged, tail_error: Some(error), .. })) => {
+            metrics.file_errors.inc();
+            tracing::error!(
+                %path,
+                %error,
+                "a record of the snapshot file cannot be read; the links before it are used, and deltas follow"
+            );
         }
         Err(error) => {
             metrics.file_errors.inc();

@@ -78,6 +78,8 @@ pub struct FileContents {
     /// Whether changes can be appended to the file.
     pub can_grow: bool,
     pub tail_end: TailEnd,
+    /// The error of a tail whose next record could not be read.
+    pub tail_error: Option<io::Error>,
     /// Links that this build refuses.
     pub rejected: u64,
     links: Replacement,
@@ -267,11 +269,13 @@ fn parse(file: impl Read) -> Result<(FileContents, Option<BaseFacts>), FileError
     let mut input = Input::new(file);
     let Base { cursor, equal_at, has_all_fields, can_grow, mut links, rejected } = base::parse(&mut input)?;
     let facts = BaseFacts { len: input.taken(), written_at: equal_at };
-    let Tail { reached, links: changed, removed, rejected: refused, end: tail_end } = tail::parse(&mut input);
+    let Tail { reached, links: changed, removed, rejected: refused, end: tail_end, error: tail_error } =
+        tail::parse(&mut input);
     links.append(changed);
     let can_grow = can_grow && tail_end == TailEnd::Whole;
     let (cursor, equal_at) = reached.unwrap_or((cursor, equal_at));
     let rejected = rejected + refused;
-    let contents = FileContents { cursor, equal_at, has_all_fields, can_grow, tail_end, rejected, links, removed };
+    let contents =
+        FileContents { cursor, equal_at, has_all_fields, can_grow, tail_end, tail_error, rejected, links, removed };
     Ok((contents, can_grow.then_some(facts)))
 }

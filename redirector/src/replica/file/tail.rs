@@ -1,8 +1,9 @@
 //! The tail of a snapshot file: records of changes, each behind the previous one. This module must not know the base.
 //!
 //! Layout of a record, integers little-endian: length of the body (u32); the CRC-32C of the body; the body. A body has
-//! the time at which the map equalled the store (u64, microseconds), the length of the cursor (u32), the cursor, and the
-//! changes. A change is an encoded link after a 1, or the length (u8) and the text of a removed code after a 2.
+//! the time at which the map equalled the store (u64, microseconds since the Unix epoch), the length of the cursor
+//! (u32), the cursor, and the changes. A change is an encoded link after a 1, or the length (u8) and the text of a
+//! removed code after a 2.
 
 use std::collections::HashSet;
 use std::io::{self, Read};
@@ -23,7 +24,7 @@ const MAX_CHANGES: usize = 8 << 20;
 /// Most bytes of the body of a record.
 const MAX_BODY: usize = MAX_CHANGES + MAX_TEXT + 12;
 
-/// Changes of links in the form of the file, in the order in which they were applied.
+/// Encoded changes of links, as a record stores them, in the order in which they were applied.
 #[derive(Debug, Default)]
 pub struct Changes(Vec<u8>);
 
@@ -40,7 +41,7 @@ impl Changes {
 
     /// Adds a code that was removed from the map.
     pub fn remove(&mut self, code: &str) -> Result<(), TooManyChanges> {
-        // No map has a code that is longer.
+        // A code has at most 64 characters, so no map contains a longer one.
         let Ok(len) = u8::try_from(code.len()) else { return Ok(()) };
         self.add(&[REMOVAL, len], code.as_bytes())
     }
@@ -64,7 +65,7 @@ impl Changes {
     }
 }
 
-/// Encodes the record of `changes`, which bring a map to `cursor`. `equal_at` is in microseconds.
+/// Encodes the record of `changes`, which bring a map to `cursor`. `equal_at` is in microseconds since the Unix epoch.
 pub(super) fn encode(cursor: &Cursor, equal_at: u64, changes: &Changes) -> io::Result<Vec<u8>> {
     let cursor = cursor.to_string();
     let mut record = vec![0; 8];
@@ -85,20 +86,23 @@ pub enum TailEnd {
     Whole,
     /// The last record is incomplete, as after a power cut.
     Incomplete,
-    /// A record is damaged. The records behind it are not used.
+    /// A record is damaged, or cannot be read. The records behind it are not used.
     Damaged,
 }
 
-/// Records that were read. Their links follow those of the base; then the removed codes are removed.
+/// The contents of all records that were read. A reader puts `links` into the map after those of the base, and then
+/// removes the codes in `removed`.
 pub(super) struct Tail {
     /// The cursor and the time of the last record. `None` without any record.
     pub(super) reached: Option<(Cursor, SystemTime)>,
     pub(super) links: Replacement,
     /// Codes whose last change is a removal.
     pub(super) removed: HashSet<String>,
-    /// Links that this build refuses.
+    /// Number of links that this build refuses.
     pub(super) rejected: u64,
     pub(super) end: TailEnd,
+    /// The error of a record that could not be read.
+    pub(super) error: Option<io::Error>,
 }
 
 /// Takes all records from `input`, up to the first that is not whole.
@@ -109,19 +113,24 @@ pub(super) fn parse(input: &mut Input<impl Read>) -> Tail {
         removed: HashSet::new(),
         rejected: 0,
         end: TailEnd::Whole,
+        error: None,
     };
     tail.end = loop {
         match take_record(input) {
-            Ok(Taken::Record(record)) => tail.apply(record),
-            Ok(Taken::End(end)) => break end,
-            // A disk that cannot read a record has damaged it.
-            Err(_) => break TailEnd::Damaged,
+            Ok(NextRecord::Record(record)) => tail.apply(record),
+            Ok(NextRecord::End(end)) => break end,
+            // A record that cannot be read is treated as damaged.
+            Err(error) => {
+                tail.error = Some(error);
+                break TailEnd::Damaged;
+            }
         }
     };
     tail
 }
 
-enum Taken<'a> {
+/// The next record of a tail, or the way in which the tail ends.
+enum NextRecord<'a> {
     Record(Record<'a>),
     End(TailEnd),
 }
@@ -135,31 +144,31 @@ struct Record<'a> {
 
 enum Change<'a> {
     Put(LinkRow<&'a str>),
-    Removed(&'a str),
+    Removal(&'a str),
 }
 
-fn take_record(input: &mut Input<impl Read>) -> io::Result<Taken<'_>> {
+fn take_record(input: &mut Input<impl Read>) -> io::Result<NextRecord<'_>> {
     if !input.has(1)? {
-        return Ok(Taken::End(TailEnd::Whole));
+        return Ok(NextRecord::End(TailEnd::Whole));
     }
     let Some(head) = input.take_if_there(8)?.and_then(|head| head.first_chunk::<8>().copied()) else {
-        return Ok(Taken::End(TailEnd::Incomplete));
+        return Ok(NextRecord::End(TailEnd::Incomplete));
     };
     let [len, checksum] = [0, 4].map(|at| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]));
     // Some file systems leave zeros where the last bytes were not written before a power cut.
     if head == [0; 8] {
-        return Ok(Taken::End(TailEnd::Incomplete));
+        return Ok(NextRecord::End(TailEnd::Incomplete));
     }
     let len = len as usize;
     if len > MAX_BODY {
-        return Ok(Taken::End(TailEnd::Damaged));
+        return Ok(NextRecord::End(TailEnd::Damaged));
     }
     let is_last = !input.has(len + 1)?;
-    let Some(body) = input.take_if_there(len)? else { return Ok(Taken::End(TailEnd::Incomplete)) };
+    let Some(body) = input.take_if_there(len)? else { return Ok(NextRecord::End(TailEnd::Incomplete)) };
     if crc32c::crc32c(body) != checksum {
-        return Ok(Taken::End(if is_last { TailEnd::Incomplete } else { TailEnd::Damaged }));
+        return Ok(NextRecord::End(if is_last { TailEnd::Incomplete } else { TailEnd::Damaged }));
     }
-    Ok(decode(body).map_or(Taken::End(TailEnd::Damaged), Taken::Record))
+    Ok(decode(body).map_or(NextRecord::End(TailEnd::Damaged), NextRecord::Record))
 }
 
 /// Decodes a body. Returns `None` if a part of it is not as [`encode`] writes it, so that no part of a record is applied.
@@ -184,7 +193,7 @@ fn take_change<'a>(bytes: &mut &'a [u8]) -> Option<Change<'a>> {
     let (&[mark, len], rest) = bytes.split_first_chunk()?;
     let (code, rest) = rest.split_at_checked(usize::from(len))?;
     *bytes = rest;
-    (mark == REMOVAL).then(|| std::str::from_utf8(code).ok().map(Change::Removed)).flatten()
+    (mark == REMOVAL).then(|| std::str::from_utf8(code).ok().map(Change::Removal)).flatten()
 }
 
 impl Tail {
@@ -200,7 +209,7 @@ impl Tail {
                     self.rejected += 1;
                     self.removed.insert(short_code.to_owned());
                 }
-                Change::Removed(code) => {
+                Change::Removal(code) => {
                     self.removed.insert(code.to_owned());
                 }
             }

@@ -309,6 +309,21 @@ fn failed_write_leaves_the_file_and_is_followed_by_a_new_base() {
     assert_eq!(links_of(file.read().unwrap().unwrap()), origin.links());
 }
 
+#[test]
+fn record_that_cannot_be_read_counts_as_damaged_and_its_error_is_returned() {
+    struct FailingDisk;
+
+    impl Read for FailingDisk {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other("bad sector"))
+        }
+    }
+
+    let tail = tail::parse(&mut Input::new(FailingDisk));
+    assert_eq!(tail.end, TailEnd::Damaged);
+    assert_eq!(tail.error.unwrap().to_string(), "bad sector");
+}
+
 proptest! {
     #[test]
     fn damaged_base_is_refused(at in any::<prop::sample::Index>(), bit in 0..8u32, cut in any::<bool>()) {
