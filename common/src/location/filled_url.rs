@@ -1,7 +1,8 @@
-//! A URL whose placeholders are filled from a request, and into which its query may be merged. Pure; it allocates nothing.
+//! A URL whose placeholders are filled from a request, and into which the query of that request may be merged.
 //!
-//! A value is percent-decoded once and encoded for its place, while it is written. The bytes of the template stay as they
-//! are. A value adds no segment, parameter or fragment: what separates those is encoded in it.
+//! The module is pure and allocates nothing. A value is percent-decoded once and encoded for its place, while it is
+//! written. The bytes of the template stay as they are. A value adds no parameter and no fragment, since what separates
+//! those is encoded in it. Only `{path}` adds segments.
 
 use std::ops::Range;
 
@@ -26,8 +27,8 @@ pub struct FilledUrl<'a> {
 impl<'a> FilledUrl<'a> {
     /// Fills a template from the path behind the code, which has no leading slash, and from the query of a request.
     ///
-    /// Returns `None` if a value is missing, is not allowed or is one too many, or if the URL would be longer than the
-    /// template and [`MergedUrl::MAX_GROWTH`].
+    /// Returns `None` if a value is missing, refused or surplus; if the fill would take more than 65,536 comparisons of
+    /// names; or if the URL would exceed the template by more than [`MergedUrl::MAX_GROWTH`] bytes.
     pub fn new(template: Template<'a>, rest: Option<&'a [u8]>, query: &'a [u8]) -> Option<FilledUrl<'a>> {
         let filled = FilledUrl { template, rest: rest.unwrap_or_default(), query, len: 0, merges_query: false };
         let named = filled.named_segments();
@@ -53,13 +54,14 @@ impl<'a> FilledUrl<'a> {
                 value_of(query, name).is_some_and(|value| !refuses(value))
             }
         });
-        if has_values { filled.measured() } else { None }
+        if has_values { filled.measure() } else { None }
     }
 
     /// Merges the parameters that fill no placeholder into the URL, as [`MergedUrl`] does.
     ///
-    /// Returns `None` if they cannot be merged.
-    pub fn merged(self) -> Option<FilledUrl<'a>> {
+    /// Returns `None` if the query is not visible ASCII; if the merge would take more than 65,536 comparisons of names;
+    /// or if the URL would exceed the template by more than [`MergedUrl::MAX_GROWTH`] bytes.
+    pub fn merge_query(self) -> Option<FilledUrl<'a>> {
         if self.forwarded().all(<[u8]>::is_empty) {
             return Some(self);
         }
@@ -70,7 +72,7 @@ impl<'a> FilledUrl<'a> {
         if takes_long || !self.query.iter().all(u8::is_ascii_graphic) {
             return None;
         }
-        FilledUrl { merges_query: true, ..self }.measured()
+        FilledUrl { merges_query: true, ..self }.measure()
     }
 
     /// Returns the query of the request if some of it is merged into the URL; otherwise an empty one.
@@ -78,7 +80,9 @@ impl<'a> FilledUrl<'a> {
         if self.merges_query { self.query } else { b"" }
     }
 
-    /// Returns what fills the value of a parameter of the template as a whole, as it was sent. `start` is `name=`.
+    /// Returns the value, as it was sent, of the placeholder that is the whole value of a parameter of the template.
+    ///
+    /// `start` is the name with its `=`.
     pub fn parameter(&self, start: &[u8]) -> Option<&'a [u8]> {
         let Parts { before, query, .. } = Parts::of(self.template.text());
         let mut at = before.len() + 1;
@@ -91,7 +95,7 @@ impl<'a> FilledUrl<'a> {
         Some(self.value(placeholder.source))
     }
 
-    /// Returns the length.
+    /// Returns the length of the URL in bytes.
     pub fn written_len(&self) -> usize {
         self.len as usize
     }
@@ -203,7 +207,7 @@ impl<'a> FilledUrl<'a> {
     }
 
     /// Returns the URL with its length. `None` if it is too long.
-    fn measured(self) -> Option<FilledUrl<'a>> {
+    fn measure(self) -> Option<FilledUrl<'a>> {
         let mut len = 0;
         self.write(|bytes| len += bytes.len());
         let is_short_enough = len <= self.template.text().len() + MergedUrl::MAX_GROWTH;

@@ -16,7 +16,7 @@ fn fill(target: &str, request: &str, forwards: bool) -> Option<String> {
     let encoded = Template::encode(target).unwrap();
     let (rest, query) = parts_of(request);
     let filled = FilledUrl::new(Template::decode(&encoded).unwrap(), rest.map(str::as_bytes), query.as_bytes())?;
-    let filled = if forwards { filled.merged().unwrap() } else { filled };
+    let filled = if forwards { filled.merge_query().unwrap() } else { filled };
     let mut written = Vec::new();
     filled.write(|bytes| written.extend_from_slice(bytes));
     assert_eq!(written.len(), filled.written_len());
@@ -160,7 +160,7 @@ fn location_is_at_most_8192_bytes_longer_than_its_target() {
     let encoded = Template::encode(target).unwrap();
     let merge = |query: &str| {
         let template = Template::decode(&encoded).unwrap();
-        FilledUrl::new(template, Some(b"123"), query.as_bytes()).unwrap().merged().is_some()
+        FilledUrl::new(template, Some(b"123"), query.as_bytes()).unwrap().merge_query().is_some()
     };
     assert!(merge(&"q".repeat(MergedUrl::MAX_GROWTH - 1)) && !merge(&"q".repeat(MergedUrl::MAX_GROWTH)));
     assert!(merge("q") && !merge("\u{fc}") && !merge("a b"));
@@ -175,7 +175,7 @@ fn work_for_one_request_is_bounded() {
     let encoded = Template::encode(&format!("https://a.example/{{1}}?{}", pairs(256))).unwrap();
     let query = pairs(256);
     let filled = FilledUrl::new(Template::decode(&encoded).unwrap(), Some(b"x"), query.as_bytes()).unwrap();
-    assert_eq!(filled.merged(), None, "257 names and 256 pairs are too many");
+    assert_eq!(filled.merge_query(), None, "257 names and 256 pairs are too many");
 }
 
 /// Characters that the oracle leaves alone behind the path of a target.
@@ -358,7 +358,7 @@ proptest! {
         let encoded = Template::encode(&target).unwrap();
         if let Some(filled) = FilledUrl::new(Template::decode(&encoded).unwrap(), rest.as_deref(), &query) {
             let mut written = Vec::new();
-            filled.merged().unwrap_or(filled).write(|bytes| written.extend_from_slice(bytes));
+            filled.merge_query().unwrap_or(filled).write(|bytes| written.extend_from_slice(bytes));
             prop_assert!(written.iter().all(|byte| (0x21..=0x7e).contains(byte)));
         }
     }

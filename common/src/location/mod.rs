@@ -88,6 +88,6 @@ fn locate_filled<'a>(template: Template<'a>, given: Given<'a>) -> Option<Located
     if !given.forwards_query {
         return Some(Located { location: Location::Filled(filled), drops_query: false });
     }
-    let merged = filled.merged();
+    let merged = filled.merge_query();
     Some(Located { location: Location::Filled(merged.unwrap_or(filled)), drops_query: merged.is_none() })
 }
