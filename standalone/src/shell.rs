@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::{Command, ValueEnum};
 use clap_complete::Shell as Generator;
 
-/// A shell that completes commands.
+/// A shell for which a completion script can be generated.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Shell {
     Bash,
@@ -16,7 +16,7 @@ pub enum Shell {
     Fish,
 }
 
-/// Writes the script that completes `tern` to standard output.
+/// Writes the shell-completion script of `tern` to standard output.
 pub fn write_completions(shell: Shell, mut command: Command) -> anyhow::Result<()> {
     let generator = match shell {
         Shell::Bash => Generator::Bash,

@@ -30,7 +30,7 @@ impl WorkerProbe {
         Arc::new(WorkerProbe((0..workers()).map(|_| CachePadded::default()).collect()))
     }
 
-    /// Probes each worker that has answered its last probe. Call it from one thread, which is no worker.
+    /// Probes each worker that has answered its last probe. Only one thread may call it, and not a worker.
     pub fn ask(self: &Arc<Self>) {
         for index in 0..self.0.len() {
             if !self.has_answered(index) {
@@ -41,9 +41,9 @@ impl WorkerProbe {
             let answer = move || {
                 probe.0[index].answered.fetch_add(1, Ordering::Release);
             };
-            // Without memory for its stack, the coroutine never runs, so it does not count.
-            let handed = catch_unwind(AssertUnwindSafe(|| may::go!(Builder::new().id(index), answer)));
-            if !matches!(handed, Ok(Ok(_))) {
+            // If its stack cannot be allocated, the coroutine never runs, so the probe is not counted.
+            let spawned = catch_unwind(AssertUnwindSafe(|| may::go!(Builder::new().id(index), answer)));
+            if !matches!(spawned, Ok(Ok(_))) {
                 self.0[index].asked.fetch_sub(1, Ordering::Relaxed);
             }
         }

@@ -23,18 +23,18 @@ pub async fn migrate(config: &PostgresConfig) -> Result<(), OpenError> {
     let failed = |error: tokio_postgres::Error| OpenError::from(StoreError::from(error));
     let connections = Connections::new(&PostgresConfig { statement_timeout: Duration::ZERO, ..config.clone() })?;
     connections.check_sessions().await?;
-    // A migration has no time limit.
     let mut client = connections.connect_for_long().await.map_err(pooler::explain)?;
+    // Migrations may take long, so the limit of the connection is removed.
     client.batch_execute("SET statement_timeout = 0").await.map_err(failed)?;
     let encoding: String = client.query_one("SHOW server_encoding", &[]).await.map_err(failed)?.get(0);
     if encoding != "UTF8" {
         return Err(OpenError::Encoding(encoding));
     }
-    // A lock of the session: it ends with the connection, however this function ends.
+    // The lock belongs to the session, so the server releases it when the connection closes.
     client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await.map_err(failed)?;
-    // A role that may create objects in the database may create it, since PostgreSQL 13 trusts it.
+    // `pg_trgm` is a trusted extension since PostgreSQL 13: a role with CREATE on the database may install it.
     client.batch_execute("CREATE EXTENSION IF NOT EXISTS pg_trgm").await.map_err(|error| match error.code() {
-        // The role may not, or the server has no such extension.
+        // The role lacks the privilege, or the server has no such extension.
         Some(&SqlState::INSUFFICIENT_PRIVILEGE | &SqlState::FEATURE_NOT_SUPPORTED | &SqlState::UNDEFINED_FILE) => {
             OpenError::Extension(error.into())
         }

@@ -4,22 +4,24 @@ use std::collections::{BTreeSet, VecDeque};
 
 use super::position::{Epoch, Position};
 
-/// The codes of the last changes on the way to one position.
+/// The codes of the last changes that one replica has read, up to its position.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     /// The position up to which changes were returned.
     reached: Option<Position>,
-    /// The place in the write-ahead log from which on `codes` has every returned change.
+    /// The place in the write-ahead log after which `codes` has every change that was read.
+    /// 0: it has every change since the failover.
     complete_from: u64,
     /// The codes in the order of their reading, each with the end of the write-ahead log after its change was read.
     codes: VecDeque<(u64, String)>,
-    /// The state before the last failover, to which a promoted standby that gives up returns.
+    /// The state before the last failover, for a replica that returns to the earlier timeline because the promoted
+    /// standby was demoted.
     earlier: Option<Box<Recent>>,
 }
 
 impl Recent {
-    /// Returns the last position of a replica at `since` on the timeline `epoch`, from which a failover led to its present
-    /// one, and the codes that it has read since. `None` if they are not known.
+    /// Returns the position that the replica now at `since` had on the timeline `epoch` before the last failover, and
+    /// each code that it has read after that position. Returns `None` if either is unknown.
     pub(super) fn before_failover(&self, since: &Position, epoch: &Epoch) -> Option<(Position, Vec<String>)> {
         let earlier = self.earlier.as_ref().filter(|_| self.reached.as_ref() == Some(since))?;
         let position = earlier.reached.clone().filter(|position| position.epoch == *epoch)?;
@@ -46,7 +48,8 @@ impl Recent {
         max: usize,
     ) {
         if self.reached.as_ref() != Some(since) {
-            // If the place is not known, the changes before `since` were still read before those of this delta.
+            // A parsed position has no known place. Its changes were read before this delta, so `reached.wal` is a safe
+            // bound.
             let complete_from = if since.epoch == reached.epoch { since.wal.min(reached.wal) } else { since.wal };
             *self = Recent { reached: Some(since.clone()), complete_from, ..Recent::default() };
         }
@@ -59,7 +62,8 @@ impl Recent {
         }
         self.codes.extend(codes.map(|code| (reached.wal, code.to_owned())));
         let surplus = self.codes.len().saturating_sub(max);
-        // After a crash of the server, its log may continue at an earlier place.
+        // Places may descend, since the log may continue at an earlier place after a crash. The maximum is therefore
+        // taken.
         for (read_at, _) in self.codes.drain(..surplus) {
             self.complete_from = self.complete_from.max(read_at);
         }

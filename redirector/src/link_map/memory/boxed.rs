@@ -12,8 +12,9 @@ pub(super) fn boxed<T>(value: T) -> *mut T {
     pointer
 }
 
-/// The owner of a value of [`boxed`], which it frees when dropped. It is no `Box`, since a `Box` asserts that no other
-/// thread reads the value.
+/// Owner of a heap value made by [`boxed`]; frees it when dropped.
+///
+/// It is not a `Box`, since a `Box` asserts that no other thread reads the value.
 #[derive(Debug)]
 pub(super) struct RawBox<T>(pub(super) NonNull<T>);
 
