@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 
 use crate::load::kind::Kind;
 
-/// The most ids of skipped users or links of one run, some 64 MiB of memory.
-const MAX_IDS: usize = 4_000_000;
+/// The most ids of skipped users or links of one run: seven eighths of the 2^22 slots of a set, which take 36 MiB of memory.
+const MAX_IDS: usize = 3_670_016;
 
 /// The ids of users and links that were skipped.
 ///
