@@ -18,7 +18,7 @@ const DRILLS: [&str; 10] =
     ["requests", "redirector", "roll", "database", "failover", "lag", "limits", "limit-rate", "away", "cluster"];
 
 /// Number of faults of a cluster in each mode, which take a quarter of an hour.
-const CLUSTER_FAULTS: usize = 30;
+const CLUSTER_FAULTS: usize = 42;
 
 #[tokio::main]
 async fn main() -> ExitCode {
