@@ -256,7 +256,8 @@ impl ReplicaMetrics {
             ),
             rejected_rows: counter(
                 "tern_replica_rejected_rows_total",
-                "Rows of the store that cannot be served. The link that was served before stays.",
+                "Rows of the store that cannot be served. A delta retains their earlier links; a load of all links \
+                 omits them.",
             ),
             store_failures: counter(
                 "tern_replica_store_failures_total",
@@ -275,7 +276,10 @@ impl ReplicaMetrics {
                      because they were more than half of all links.",
                 ),
             ),
-            audits: counter("tern_replica_audits_total", "Comparisons of the whole map with the store that were not given up."),
+            audits: counter(
+                "tern_replica_audits_total",
+                "Comparisons of the whole map with the store that were completed.",
+            ),
             audit_rows: counter(
                 "tern_replica_audit_rows_total",
                 "Links that audits read from the store: over PostgreSQL those of buckets whose sums differ, else all.",

@@ -10,8 +10,11 @@ use crate::link_map::Replacement;
 
 /// Links or changes from the store, not yet in the map.
 pub(super) enum StoreAnswer {
+    /// Every link of the store, without the `rejected` rows that cannot be served.
     Snapshot { links: Replacement, rejected: u64, cursor: Cursor },
+    /// The changes since a cursor. `more` is true if the change log has further changes.
     Delta { changes: Vec<AgedChange>, cursor: Cursor, more: bool },
+    /// The change log does not reach back to the cursor, so only a snapshot helps.
     TooOld,
 }
 
@@ -27,7 +30,7 @@ pub(super) struct FetchTimes {
     pub(super) ends_audit: bool,
 }
 
-/// Requests a delta since `cursor`, or a snapshot without a cursor.
+/// Requests the changes since `cursor`, or every link if there is no cursor.
 pub(super) async fn fetch(
     store: Arc<dyn LinkFeed>,
     cursor: Option<Cursor>,
@@ -59,6 +62,10 @@ async fn fetch_snapshot(store: &dyn LinkFeed) -> Result<StoreAnswer, StoreError>
     Ok(StoreAnswer::Snapshot { links, rejected, cursor: snapshot.cursor })
 }
 
+/// Logs a row that cannot be served.
 pub(super) fn log_rejected(url_id: i64, error: InvalidLink) {
-    tracing::warn!(url_id, %error, "row cannot be served; the link that was served before stays");
+    tracing::warn!(
+        url_id, %error,
+        "row cannot be served; a delta retains its earlier link, a load of all links omits it; correct the row"
+    );
 }

@@ -1,7 +1,7 @@
 //! The shipper: moves clicks from the journals into the store, each once.
 //!
-//! A batch and the new position of its journal are one transaction of the store. The store is therefore the only authority
-//! on which clicks it has, and its answer overrides the shipper's own state.
+//! A batch and the new position of its journal are one transaction of the store. Only the store therefore knows which
+//! clicks it has, and its answer overrides the shipper's own state.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::countries::Countries;
 use crate::metrics::ClickMetrics;
 use crate::misses::Misses;
 
-/// The limit of clicks in one transaction of a slow store. With fewer clicks, a transaction costs little but its commit.
+/// The limit of clicks in one transaction of a slow store. A smaller transaction would take hardly less time.
 const SMALLEST_BATCH: usize = 1_000;
 
 /// The limit of clicks in one transaction of a quick store. With more clicks, other transactions would wait too long.
@@ -36,8 +36,9 @@ const BATCH_TIME: Duration = Duration::from_millis(200);
 /// The longest time that clicks wait for more clicks to share a transaction with.
 const GATHER: Duration = Duration::from_millis(200);
 
-/// The wait for more clicks, as a multiple of the last transaction's time. The factor is at most its number of clicks, so
-/// that the wait after a single click is short. Many clicks keep the store busy for a tenth of its time.
+/// The largest ratio of the wait for more clicks to the time of the last transaction. The number of clicks
+/// of that transaction limits the ratio too, so the wait after a single click is short. With many clicks, the store
+/// works for a tenth of the time.
 const GATHER_FACTOR: usize = 9;
 
 /// The pause of an idle shipper. Workers do not wake the shipper, since that would cost each of them a system call. The
@@ -78,7 +79,7 @@ pub struct Shipper {
 #[derive(Debug)]
 pub(super) struct Journal {
     pub(super) backlog: Backlog,
-    /// The largest batch. It adapts to the speed of the store, and shrinks while the store refuses a click.
+    /// The limit of clicks in a batch. It adapts to the speed of the store, and shrinks when the store refuses a click.
     limit: usize,
     /// The time until which clicks wait for more clicks, unless there are enough for a transaction.
     gather_until: Instant,
@@ -104,7 +105,8 @@ impl Journal {
         Journal { backlog, limit: SMALLEST_BATCH, gather_until: now, pause_until: now, refresh_at, waiting_since: None }
     }
 
-    /// Returns whether the journal is to be shipped now: at once after an idle time, otherwise with enough clicks.
+    /// Returns whether the journal is to be shipped now. A journal of this process gathers clicks for some time, unless
+    /// there are enough. A failure pauses any journal.
     fn is_due(&self, now: Instant) -> bool {
         now >= self.pause_until
             && (self.backlog.is_orphan() || self.backlog.pending() >= SMALLEST_BATCH as u64 || now >= self.gather_until)
@@ -169,7 +171,7 @@ impl Shipper {
                     self.store_misses(&*store).await;
                     break;
                 }
-                // Clicks that an unavailable store does not take are safe in their journals, so the process need not wait.
+                // The journals retain clicks that an unavailable store does not take, so the process need not wait.
                 Progress::StoreUnavailable if deadline.is_some() => break,
                 Progress::Idle => {
                     backoff.reset();
@@ -263,7 +265,7 @@ impl Shipper {
         store.ship_clicks(ClickBatch { journal: backlog.journal, from: backlog.stored(), to, clicks, parked }).await
     }
 
-    /// Notes that the store is unavailable.
+    /// Logs that the store is unavailable, and that the clicks of the batch wait.
     fn wait(&mut self, index: usize, batch: &Batch, error: &StoreError) -> Progress {
         let journal = &mut self.journals[index];
         journal.waiting_since = batch.oldest;
@@ -291,7 +293,7 @@ impl Shipper {
         Progress::Idle
     }
 
-    /// Notes that the store took a batch.
+    /// Records that the store took a batch.
     pub(super) fn on_taken(&mut self, index: usize, state: JournalState, newest: Option<SystemTime>) {
         let journal = &mut self.journals[index];
         let counts = journal.backlog.advance(state);
@@ -312,7 +314,7 @@ impl Shipper {
 
     /// Moves a journal to its position in the store.
     ///
-    /// Needed when the answer to an earlier batch was lost, the store lost commits, or the journal is new to this process.
+    /// It is called after a lost answer, after lost commits of the store, and for a journal that is new to the process.
     pub(super) fn locate(&mut self, index: usize, state: Option<JournalState>) -> Progress {
         let journal = &mut self.journals[index];
         let (id, is_new) = (journal.backlog.journal, !journal.backlog.is_located());
