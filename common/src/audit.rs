@@ -55,11 +55,11 @@ impl WriteJson for AuditEntry {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 pub struct AuditFilter {
-    /// Only those of this link
+    /// Only entries of this link
     pub url_id: Option<Id>,
-    /// Only those of the links of this user
+    /// Only entries of the links of this user
     pub user_id: Option<Id>,
-    /// Only those of the token with this name
+    /// Only changes with the token of this name
     #[cfg_attr(feature = "schema", param(example = "ci"))]
     pub token: Option<String>,
 }

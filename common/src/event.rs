@@ -13,7 +13,7 @@ use crate::{Click, Id, Timestamp};
 /// A row of `events`.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "schema", schema(description = "Something that happened to a link"))]
+#[cfg_attr(feature = "schema", schema(description = "An event of a link, such as a click"))]
 pub struct Event {
     pub id: Id,
     pub url_id: Id,
@@ -55,7 +55,7 @@ impl EventType {
 /// The details of an event: a JSON object, stored as its unchanged text.
 ///
 /// The order of the keys and the digits of the numbers are preserved.
-/// Tern reads only the source of a click from it.
+/// Tern itself reads only the details of `clicked` events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Details(Box<str>);
 
@@ -204,11 +204,11 @@ pub struct NewEvent {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 pub struct EventFilter {
-    /// Only those of this link
+    /// Only events of this link
     pub url_id: Option<Id>,
-    /// Only those of this user
+    /// Only events of this user
     pub user_id: Option<Id>,
-    /// Only those of this type
+    /// Only events of this type
     #[cfg_attr(feature = "schema", param(example = "clicked"))]
     pub event_type: Option<String>,
 }

@@ -24,7 +24,7 @@ deserialize_by_parse!(ShortCode);
 pub enum InvalidShortCode {
     #[error("a short code has 1 to {} characters", ShortCode::MAX_LEN)]
     Length,
-    #[error("a short code holds only letters, digits, '-' and '_'")]
+    #[error("a short code has only letters, digits, '-' and '_'")]
     Character,
     #[error("this short code is reserved for a page of the service")]
     Reserved,
@@ -32,7 +32,7 @@ pub enum InvalidShortCode {
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// First path segments of the API, and a few that it may need later.
+/// The words that no short code may be: first path segments of the API, and a few that it may need later.
 ///
 /// A link with such a code could not be followed on the port that serves API and redirects.
 /// A test of the admin plane compares this list with its router.
@@ -84,7 +84,7 @@ impl ShortCode {
         Ok(())
     }
 
-    /// Returns whether `bytes` have the length and the characters of a short code. No map has another key.
+    /// Returns whether `bytes` have the length and the characters of a short code, as each key of the link map has.
     pub fn has_shape(bytes: &[u8]) -> bool {
         (1..=ShortCode::MAX_LEN).contains(&bytes.len())
             && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))

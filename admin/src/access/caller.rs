@@ -1,7 +1,7 @@
 //! The caller of a request: its token, and the user to whose rows the token is limited.
 //!
-//! A token without a user is not limited. A token of a user reaches only the operations of [`FOR_OWNERS`], and their handlers
-//! limit it to the rows of its user with the functions of [`Caller`]. An operation that is not listed is forbidden to it.
+//! A token without a user is not limited. A token of a user reaches only the operations of [`FOR_OWNERS`], whose
+//! handlers limit it to the rows of its user with the functions of [`Caller`].
 
 use std::sync::Arc;
 
@@ -77,7 +77,7 @@ impl Caller {
         self.token.as_deref()
     }
 
-    /// Refuses the operations that are not limited to the rows of one user.
+    /// Refuses the token of a user for every operation outside of [`FOR_OWNERS`].
     pub(super) fn check_operation(&self, request: &Parts) -> Result<()> {
         let path = request.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
         let path = path.strip_suffix('/').unwrap_or(path);

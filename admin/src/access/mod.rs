@@ -1,8 +1,9 @@
 //! Access to the API: tokens, roles and budgets.
 //!
-//! The API is closed by default. On loopback it is open until its first token is created. On another address it does not
-//! start without a token, unless `ADMIN_AUTH=none` is set.
-//! `tokens` holds the tokens of the store, and `guard` decides with them. `caller` limits the token of a user to its rows.
+//! With the default `ADMIN_AUTH=auto`, the API on loopback is open until its first token is created. On another address
+//! it does not start without a token. With `tokens` the API always requires a token, and with `none` it never does.
+//! `tokens` reads the tokens of the store, and `guard` admits or refuses each request. `caller` limits the token of a
+//! user to the rows of that user.
 
 mod caller;
 pub(crate) mod guard;

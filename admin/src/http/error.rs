@@ -23,19 +23,20 @@ pub(crate) struct Error {
     status: StatusCode,
     message: String,
     cause: Option<anyhow::Error>,
-    /// Time after which the client may try again.
+    /// The time after which the client may try again.
     retry_after: Option<Duration>,
-    /// Whether the rest of the request's body stays unread, so that the connection cannot be used again.
+    /// Whether the rest of the request's body remains unread, so that the connection cannot be used again.
     closes_connection: bool,
 }
 
 pub(crate) const DATABASE_IS_UNAVAILABLE: &str = "Database is unavailable";
 
-const DATABASE_IS_BUSY: &str = "The database is busy, with the load of a file perhaps; please try again in a moment";
+const DATABASE_IS_BUSY: &str =
+    "The database is busy, for example with the load of a file; please try again in a moment";
 
 /// Advice to a client about a page that takes too long to find.
 pub(crate) const LIST_TOOK_TOO_LONG: &str =
-    "This page takes too long to find; ask for an earlier page, or by another filter";
+    "This page takes too long to find; request an earlier page, or use another filter";
 
 impl Error {
     pub(crate) fn new(status: StatusCode, message: impl ToString) -> Error {
@@ -74,13 +75,13 @@ pub(crate) fn unavailable(message: &str, cause: impl Into<anyhow::Error>) -> Err
     Error { cause: Some(cause.into()), ..Error::new(StatusCode::SERVICE_UNAVAILABLE, message) }
 }
 
-/// Refuses an upload while too many others are under way.
+/// Refuses an upload, since the uploads under way have reached their common limit.
 fn busy(message: String) -> Error {
     let error = Error::new(StatusCode::SERVICE_UNAVAILABLE, message);
     Error { retry_after: Some(Duration::ZERO), closes_connection: true, ..error }
 }
 
-/// Refuses an answer that lasts long while too many others do.
+/// Refuses an export or a live stream, since a limit of open ones is reached.
 pub(crate) fn too_many_streams(status: StatusCode, message: String) -> Error {
     let cause = status.is_server_error().then(|| anyhow!("the limit of this process is reached"));
     Error { retry_after: Some(Duration::ZERO), cause, ..Error::new(status, message) }
@@ -177,7 +178,7 @@ impl IntoResponse for Error {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if let Some(wait) = retry_after {
-            // Rounded up to whole seconds.
+            // Whole seconds, always more than the wait.
             headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
         }
         response

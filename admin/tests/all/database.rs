@@ -13,7 +13,7 @@ pub struct Database {
 
 impl Database {
     /// Message of a write that [`Database::lock`] blocks.
-    pub const LOCKED: &str = "The database is busy, with the load of a file perhaps; please try again in a moment";
+    pub const LOCKED: &str = "The database is busy, for example with the load of a file; please try again in a moment";
     pub const RETRY_AFTER: Option<&str> = Some("1");
 
     /// Creates a database in a directory of its own below `directory`.

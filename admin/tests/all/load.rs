@@ -119,7 +119,7 @@ async fn faulty_row_is_reported_with_its_line() {
         format!("user_id,short_code,original_url,is_active\n{user},{code},{target},{active}\n")
     };
     check(&url("7", "health", "https://e.example/", "1"), "line 2: this short code is reserved").await;
-    check(&url("7", "a b", "https://e.example/", "1"), "line 2: a short code holds").await;
+    check(&url("7", "a b", "https://e.example/", "1"), "line 2: a short code has only").await;
     check(&url("7", "", "https://e.example/", "1"), "line 2: a short code has").await;
     check(&url("7", "abc", "ftp://e.example/", "1"), "line 2: original_url").await;
     check(&url("7", "abc", "https://e.example/", "maybe"), "line 2: is_active").await;

@@ -1,6 +1,7 @@
 //! A limit on the referring hosts, the sources and the targets that are counted separately for one link in a day.
 //!
-//! Clients choose the hosts, targets the sources, and changes of a link its targets. Each one is a row that is stored as long as the link's clicks.
+//! Clients choose the hosts, changes of a link choose its targets, and a target chooses the source. Each value is a row
+//! that is stored as long as the clicks of the link.
 //! The limit changes no other part of a click: its details contain the referrer as the client sent it.
 
 use std::collections::hash_map::RandomState;
@@ -19,7 +20,7 @@ const VALUES_IN_ALL: usize = 500_000;
 
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 
-/// The budget of one process. It begins anew at each start and on each day.
+/// The values that this process has counted for each link today. A start and a new day empty the budget.
 #[derive(Debug, Default)]
 pub(super) struct ReferrerBudget {
     hasher: RandomState,
@@ -30,7 +31,7 @@ pub(super) struct ReferrerBudget {
 struct Today {
     /// Days since 1970, in UTC.
     day: i64,
-    /// Hashes of a link, a kind and a value.
+    /// The hash of the link, the kind and the text of each counted value.
     seen: HashSet<u64>,
     values: HashMap<(Id, Kind), u8>,
 }
@@ -43,7 +44,7 @@ enum Kind {
 }
 
 impl ReferrerBudget {
-    /// Returns the source under which a click is counted: with its own values if the budget admits them.
+    /// Returns the source under which a click is counted. [`OTHER_VALUE`] replaces each value beyond the budget.
     pub(super) fn source_of(&self, click: &Click) -> ClickSource {
         let ClickSource { visitor, referrer, source, target } = ClickSource::of_click(click);
         let counted =

@@ -9,7 +9,7 @@ use axum::response::IntoResponse;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The description as a page
+/// A page that shows the description of the API
 #[utoipa::path(
     get,
     path = "/docs",
