@@ -243,6 +243,7 @@ async fn missing_last_segment_is_counted() {
     let missing = journals.metric("tern_clicks_dropped_total{reason=\"missing\"}") as usize;
     assert!(missing > 0, "{missing}");
     assert_eq!(fixture.names().await.len(), 4_000 - missing);
+    eventually("no click waits", async || journals.metric("tern_clicks_oldest_pending_seconds") == 0.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

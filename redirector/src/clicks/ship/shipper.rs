@@ -86,7 +86,7 @@ pub(super) struct Journal {
     /// The time of the next try, after a failure of this journal.
     pause_until: Instant,
     pub(super) refresh_at: Instant,
-    /// The time of the oldest click that waits after a failure or in a long backlog.
+    /// The time of the oldest click that waits after a failure or in a long backlog, or of the first failed read.
     waiting_since: Option<SystemTime>,
 }
 
@@ -222,6 +222,9 @@ impl Shipper {
         };
         let Some(to) = batch.to else {
             self.metrics.count_dropped(DropReason::Missing, journal.backlog.take_missing());
+            if journal.backlog.pending() == 0 {
+                journal.waiting_since = None;
+            }
             return Progress::Idle;
         };
         let planned = self.event_budget.plan(&mut batch.clicks);
@@ -285,6 +288,8 @@ impl Shipper {
     fn report_unreadable(&mut self, index: usize, error: &std::io::Error) -> Progress {
         let journal = &mut self.journals[index];
         journal.pause_until = Instant::now() + LAST_RETRY;
+        // The times of its clicks are unknown, so their age is counted from the first failure.
+        journal.waiting_since.get_or_insert_with(SystemTime::now);
         tracing::error!(
             journal = %journal.backlog.journal, %error,
             "click journal cannot be read; its clicks wait; trying again in a second; check the disk"
