@@ -155,7 +155,7 @@ impl Shipper {
     /// The future may be dropped at any time. The next shipper asks the store whether it took the last batch.
     pub async fn run(mut self, store: Arc<dyn ClickSink>, mut stop: watch::Receiver<Option<Instant>>) -> u64 {
         if let Err(error) = block_in_place(|| directory::remove_partial(&self.root)) {
-            tracing::warn!(%error, "partial directories of click journals not removed; shipping goes on; the next start tries again");
+            tracing::warn!(%error, "partial directories of click journals not removed; shipping continues; the next start tries again");
         }
         let mut backoff = Backoff::new(FIRST_RETRY, LAST_RETRY);
         loop {
@@ -371,7 +371,7 @@ impl Shipper {
         if self.parked_in_a_row > MANY_PARKED {
             journal.pause_until = Instant::now() + LAST_RETRY;
         }
-        tracing::error!(%error, journal = %id, url_id = %click.url_id, "store refused a click; parking it in parked.ndjson with the reason; shipping goes on");
+        tracing::error!(%error, journal = %id, url_id = %click.url_id, "store refused a click; parking it in parked.ndjson with the reason; shipping continues");
         if let Err(error) = block_in_place(|| park(&self.root, id, to.sequence, click, &error.to_string())) {
             tracing::error!(%error, "refused click not parked; its journal waits; trying again in a second; check the disk");
             return self.pause_journal(index, &batch);
