@@ -84,7 +84,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     assert_eq!(left, &template.text()[at..]);
 
-    if let Some(merged) = filled.merged() {
+    if let Some(merged) = filled.merge_query() {
         let location = written(merged);
         assert!(location.iter().all(|byte| (0x21..=0x7e).contains(byte)));
         assert!(location.len() <= template.text().len() + MergedUrl::MAX_GROWTH);
