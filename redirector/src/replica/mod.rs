@@ -199,7 +199,7 @@ impl Replica {
             Completion::Fetched(times, answer) => event = Some(self.on_fetched(times, answer)),
             Completion::DigestKey(key) => self.on_digest_key(key),
             Completion::Compared(compared) => event = self.on_compared(compared),
-            Completion::Saved(saved) => self.note_saved(saved, false),
+            Completion::Saved(saved) => self.note_saved(saved),
             Completion::WriteDue if self.in_flight.writing.is_none() => self.in_flight.writing = self.begin_write(),
             Completion::AuditDue => self.on_audit_due(),
             Completion::ServeDue => self.on_serve_due(),
@@ -322,32 +322,21 @@ impl Replica {
         Some(snapshot_schedule::write(file, save))
     }
 
-    /// Notes the outcome of a write. No write follows the last one of the process.
-    fn note_saved(&mut self, (file, written): WriteResult, is_last: bool) {
+    /// Notes the outcome of a write.
+    fn note_saved(&mut self, (file, written): WriteResult) {
         self.file = Some(file);
         match written {
             Ok(Written::Base(bytes)) => self.metrics.file_base_bytes.inc_by(bytes),
             Ok(Written::Record(bytes)) => self.metrics.file_tail_bytes.inc_by(bytes),
             Ok(Written::Nothing) => {
-                if is_last {
-                    tracing::debug!("another process writes the snapshot file; this process writes it no more");
-                } else {
-                    tracing::debug!("another process writes the snapshot file; the write is retried within 5 s");
-                }
+                tracing::debug!("another process writes the snapshot file; this process does not write it now");
                 self.updater.mark_unsaved();
                 return;
             }
             Err(error) => {
                 self.updater.mark_unsaved();
                 self.metrics.file_errors.inc();
-                if is_last {
-                    tracing::error!(%error, "snapshot file was not written; the next start uses an older one");
-                } else {
-                    tracing::error!(
-                        %error,
-                        "snapshot file was not written; a restart would use an older one; trying again within a minute"
-                    );
-                }
+                tracing::error!(%error, "snapshot file was not written; a start uses an older one until a write succeeds");
             }
         }
         if matches!(self.updater.unsaved(), Unsaved::Everything) {
@@ -359,11 +348,10 @@ impl Replica {
     async fn write_last(mut self) {
         let under_way = self.in_flight.writing.take();
         if let Some(writing) = under_way {
-            // If this write fails, the last one follows at once.
-            self.note_saved(writing.await, false);
+            self.note_saved(writing.await);
         }
         if let Some(writing) = self.begin_write() {
-            self.note_saved(writing.await, true);
+            self.note_saved(writing.await);
         }
     }
 }

@@ -41,16 +41,12 @@ pub(super) async fn read(
             metrics.file_errors.inc();
             tracing::warn!(%path, "snapshot file ends in an incomplete record, as after a power cut; the links before it are used, and deltas follow");
         }
-        Ok(Some(FileContents { tail_end: TailEnd::Damaged, tail_error: None, .. })) => {
+        Ok(Some(FileContents { tail_end: TailEnd::Damaged, tail_error, .. })) => {
             metrics.file_errors.inc();
-            tracing::error!(%path, "a record of the snapshot file is damaged; the links before it are used, and deltas follow");
-        }
-        Ok(Some(FileContents { tail_end: TailEnd::Damaged, tail_error: Some(error), .. })) => {
-            metrics.file_errors.inc();
+            let error = tail_error.as_ref().map(tracing::field::display);
             tracing::error!(
-                %path,
-                %error,
-                "a record of the snapshot file cannot be read; the links before it are used, and deltas follow"
+                %path, error,
+                "a record of the snapshot file is damaged or cannot be read; the links before it are used, and deltas follow"
             );
         }
         Err(error) => {
