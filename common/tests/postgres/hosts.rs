@@ -64,13 +64,19 @@ async fn silent_absent_and_standby_hosts_before_the_primary_delay_only_the_first
     );
 }
 
-#[tokio::test]
-async fn changes_are_taken_soon_after_a_promotion_although_the_old_primary_is_silent() {
+/// Starts a primary behind a cable, and its standby. Returns the configuration with both, the primary's host first.
+async fn primary_on_a_cable() -> (Postgres, Postgres, Relay, PostgresConfig) {
     let primary = Postgres::start_new(&Options::default());
     let (_, config) = store(&primary).await;
     let standby = primary.standby();
     let cable = Relay::to(primary.port());
     let config = with_ports(&config, &primary, &[cable.port(), standby.port()]);
+    (primary, standby, cable, config)
+}
+
+#[tokio::test]
+async fn changes_are_taken_soon_after_a_promotion_although_the_old_primary_is_silent() {
+    let (_primary, standby, cable, config) = primary_on_a_cable().await;
     let store = PostgresStore::open(&config).await.unwrap();
     user(&store, "ada").await;
     cable.stall(Stall::Both);
@@ -84,12 +90,9 @@ async fn changes_are_taken_soon_after_a_promotion_although_the_old_primary_is_si
 
 #[tokio::test]
 async fn standby_is_found_after_its_promotion_by_a_connection_that_waits_for_the_silent_old_primary() {
-    let primary = Postgres::start_new(&Options::default());
-    let (_, config) = store(&primary).await;
-    let standby = primary.standby();
-    let cable = Relay::to(primary.port());
+    let (_primary, standby, cable, config) = primary_on_a_cable().await;
     cable.stall(Stall::Both);
-    let store = PostgresStore::new(&with_ports(&config, &primary, &[cable.port(), standby.port()])).unwrap();
+    let store = PostgresStore::new(&config).unwrap();
     // The connection that this request begins outlives it by more than two seconds.
     store.ping().await.unwrap_err();
     standby.promote();
